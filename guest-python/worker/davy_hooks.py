@@ -1,0 +1,98 @@
+"""What must differ from stock PySpark inside a sandbox, and only that.
+
+Each hook replaces one function that reaches outside the process; the rest of PySpark runs as it
+is. Names bound by ``from … import`` before the hook are rebound in every loaded module.
+"""
+
+import os
+import sys
+
+import _davy
+
+_ADMIT = 1
+
+# Settings that stock serves with files and threads a sandbox does not have; the host itself
+# reports a crash, with its cause.
+_UNSERVED = ("PYTHON_FAULTHANDLER_DIR", "PYTHON_TRACEBACK_DUMP_INTERVAL_SECONDS")
+
+
+def install(worker):
+    """Hooks the PySpark modules that ``worker`` has imported."""
+    for name in _UNSERVED:
+        os.environ.pop(name, None)
+    if "pyspark" not in sys.modules:
+        return
+    _rebind("pyspark.util", "local_connect_and_auth", _connect)
+    _wrap("pyspark.worker_util", "check_python_version", _explain_version)
+    broadcast = sys.modules.get("pyspark.core.broadcast") or sys.modules.get("pyspark.broadcast")
+    if broadcast is not None:
+        _admit_broadcasts(broadcast.Broadcast)
+
+
+def _rebind(module, name, replacement):
+    original = getattr(sys.modules.get(module), name, None)
+    if original is None:
+        return
+    for loaded in list(sys.modules.values()):
+        if getattr(loaded, "__dict__", {}).get(name) is original:
+            setattr(loaded, name, replacement)
+
+
+def _wrap(module, name, wrapper):
+    original = getattr(sys.modules.get(module), name, None)
+    if original is not None:
+        _rebind(module, name, wrapper(original))
+
+
+def _connect(*_args, **_kwargs):
+    """Stands for the sockets by which a stock worker calls back into its executor."""
+    caller = sys._getframe(1).f_code.co_name
+    what, remedy = {
+        "setup_broadcasts": (
+            "an encrypted broadcast",
+            "set spark.io.encryption.enabled=false, or do not use broadcast variables in this job",
+        ),
+        "_load_from_socket": (
+            "a barrier task's barrier() or allGather()",
+            "run this stage without RDD.barrier()",
+        ),
+    }.get(caller, ("a call back to the executor", "use a job without it"))
+    raise RuntimeError(
+        f"Davy cannot serve {what} yet: a stock worker opens a socket to its executor for it, and "
+        f"a sandbox has no network. What to do: {remedy}, or run this job without Davy."
+    )
+
+
+def _explain_version(original):
+    from pyspark.errors import PySparkRuntimeError
+
+    def check_python_version(source):
+        try:
+            return original(source)
+        except PySparkRuntimeError as error:
+            versions = error.getMessageParameters() or {}
+            image = "%d.%d" % sys.version_info[:2]
+            driver = versions.get("driver_version", "another version")
+            raise PySparkRuntimeError(
+                f"[PYTHON_VERSION_MISMATCH] Davy's image holds Python {image} and the driver runs "
+                f"Python {driver}: their byte code differs. What to do: run the driver with Python "
+                f"{image}, or set spark.davy.image to an image built for Python {driver}."
+            ) from None
+
+    return check_python_version
+
+
+def _admit_broadcasts(cls):
+    original = cls.load_from_path
+
+    def load_from_path(self, path):
+        return original(self, admitted(path))
+
+    cls.load_from_path = load_from_path
+
+
+def admitted(path):
+    """The guest path of a host file that the executor announced to this task."""
+    if os.path.exists(path):
+        return path
+    return _davy.gateway(_ADMIT, path.encode()).decode()

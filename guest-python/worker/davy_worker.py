@@ -1,0 +1,120 @@
+"""The guest's worker: runs Spark's own Python worker over Davy's channel.
+
+The host calls :func:`boot` once, may take a snapshot of memory, and then calls :func:`serve` in
+each sandbox that starts from it. Both read the session document, JSON:
+
+``worker`` module to run (``pyspark.worker``), ``sys_path`` list of guest paths, ``env`` mapping,
+``cwd`` guest path or null, ``reuse`` whether to serve more than one task, ``buffer_size`` bytes.
+"""
+
+import gc
+import importlib
+import io
+import json
+import os
+import sys
+
+import _davy
+import davy_hooks
+
+
+class _Input(io.RawIOBase):
+    """The channel from the host; reading waits for at least one byte."""
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        return _davy.channel_read_into(buffer)
+
+
+class _Output(io.RawIOBase):
+    """The channel to the host; writing waits for room."""
+
+    def writable(self):
+        return True
+
+    def write(self, data):
+        return _davy.channel_write(data)
+
+
+def _session():
+    return json.loads(_davy.session())
+
+
+def _apply(session):
+    """Makes interpreter state follow the session document. Runs again after a restore."""
+    os.environ.clear()
+    os.environ.update(session["env"])
+    cwd = session.get("cwd") or "/tmp"
+    # Index 0 is the working directory, as for `python -m`: Spark inserts added files at index 1.
+    path = [cwd, *session["sys_path"], *_image_path]
+    if sys.path != path:
+        sys.path[:] = path
+    try:
+        os.chdir(cwd)
+    except OSError:
+        os.chdir("/")  # no scratch directory was granted
+
+
+_image_path = []
+
+
+def boot():
+    """Imports the worker module. No user code runs here."""
+    _image_path[:] = sys.path
+    session = _session()
+    _apply(session)
+    davy_hooks.install(importlib.import_module(session["worker"]))
+    gc.collect()
+    gc.freeze()  # what every sandbox shares is not walked by each collection
+
+
+def _reseed():
+    """Sandboxes started from one snapshot must not draw the same numbers."""
+    random = sys.modules.get("random")
+    if random is not None:
+        random.seed()
+    tempfile = sys.modules.get("tempfile")
+    if tempfile is not None:
+        tempfile._name_sequence = None
+
+
+def serve():
+    """Serves tasks until the end of input. Returns the exit code."""
+    session = _session()
+    _davy.reset_preopens()
+    _apply(session)
+    _reseed()
+    module = importlib.import_module(session["worker"])
+    size = max(session.get("buffer_size") or 65536, 4096)
+    infile = io.BufferedReader(_Input(), size)
+    outfile = io.BufferedWriter(_Output(), size)
+    while True:
+        code = 0
+        try:
+            if not infile.peek(1):
+                return 0
+            module.main(infile, outfile)
+        except SystemExit as e:
+            code = _exit_code(e.code)
+        finally:
+            _flush(outfile)
+        if code or not session.get("reuse"):
+            return code
+        gc.collect()
+
+
+def _exit_code(code):
+    if code is None:
+        return 0
+    return code if isinstance(code, int) else 1
+
+
+def _flush(outfile):
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        outfile.flush()
+    except BrokenPipeError:
+        pass  # the task was over before all of its output was wanted

@@ -1,0 +1,286 @@
+//! The native methods of `davy.Native`.
+#![allow(unsafe_code)] // `no_mangle`: the JVM finds these by name; the names are ours alone
+
+use crate::buffers::{drain_array, fill_array, with_direct};
+use crate::failure::{Failure, ThrowDavyException};
+use crate::handles::Handles;
+use crate::spec;
+use davy_runtime::{Cache, Engine, Fault, Image, Sandbox};
+use jni::objects::{JByteArray, JByteBuffer, JObject, JString};
+use jni::sys::{jint, jlong};
+use jni::{Env, EnvUnowned};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+static IMAGES: Handles<Arc<Image>> = Handles::new("image");
+static SANDBOXES: Handles<Sandbox> = Handles::new("sandbox");
+/// The process's one engine, with the cache folder it was made for.
+static ENGINE: Mutex<Option<(String, Engine)>> = Mutex::new(None);
+
+fn guard<'local, T: Default>(
+    mut env: EnvUnowned<'local>,
+    body: impl FnOnce(&mut Env<'local>) -> Result<T, Failure>,
+) -> T {
+    env.with_env(body).resolve::<ThrowDavyException>()
+}
+
+fn millis(n: jlong) -> Option<Duration> {
+    u64::try_from(n).ok().filter(|&n| n > 0).map(Duration::from_millis)
+}
+
+/// End of output: the fault if the guest ended by one, else -1.
+fn end_of_output(sandbox: &Sandbox) -> Result<jint, Failure> {
+    match sandbox.outcome() {
+        Some(Err(fault)) => Err(fault.into()),
+        Some(Ok(())) | None => Ok(-1),
+    }
+}
+
+/// Input that nobody takes: the fault if the guest ended by one.
+fn gone(sandbox: &Sandbox) -> Failure {
+    match sandbox.outcome() {
+        Some(Err(fault)) => fault.into(),
+        _ => sandbox
+            .interrupt()
+            .reason()
+            .unwrap_or(Fault::Script { what: "the Python worker ended before its input".into() })
+            .into(),
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "system" fn Java_davy_Native_openImage<'l>(
+    env: EnvUnowned<'l>,
+    _this: JObject<'l>,
+    image: JString<'l>,
+    cache_dir: JString<'l>,
+    cache_max_bytes: jlong,
+) -> jlong {
+    guard(env, |env| {
+        let path = image.try_to_string(env)?;
+        let folder = cache_dir.try_to_string(env)?;
+        let mut slot = ENGINE.lock().unwrap_or_else(PoisonError::into_inner);
+        let engine = match &*slot {
+            Some((known, engine)) if *known == folder => engine.clone(),
+            _ => {
+                let bound = u64::try_from(cache_max_bytes).unwrap_or(u64::MAX);
+                let engine = Engine::new(Cache::new(&folder, bound))?;
+                *slot = Some((folder, engine.clone()));
+                engine
+            }
+        };
+        drop(slot);
+        let image = Image::open(&engine, Path::new(&path))?;
+        Ok(IMAGES.put(Arc::new(image)))
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "system" fn Java_davy_Native_describeImage<'l>(
+    env: EnvUnowned<'l>,
+    _this: JObject<'l>,
+    image: jlong,
+) -> JString<'l> {
+    guard(env, |env| {
+        let image = IMAGES.get(image)?;
+        let manifest = image.manifest();
+        let text = serde_json::json!({
+            "python": manifest.python.version,
+            "minor": manifest.python.minor,
+            "recipe": manifest.recipe,
+            "packages": manifest.packages,
+        });
+        Ok(env.new_string(text.to_string())?)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "system" fn Java_davy_Native_startSandbox<'l>(
+    env: EnvUnowned<'l>,
+    _this: JObject<'l>,
+    image: jlong,
+    spec: JString<'l>,
+) -> jlong {
+    guard(env, |env| {
+        let spec = spec::parse(&spec.try_to_string(env)?)?;
+        let image = IMAGES.get(image)?;
+        Ok(SANDBOXES.put(Sandbox::start(&image, spec)?))
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "system" fn Java_davy_Native_await<'l>(
+    env: EnvUnowned<'l>,
+    _this: JObject<'l>,
+    sandbox: jlong,
+    ops: jint,
+    patience: jlong,
+) -> jint {
+    guard(env, |_| {
+        let patience = millis(patience).unwrap_or_default();
+        let ready = SANDBOXES.get(sandbox)?.channels().wait_ready(ops as u32, patience);
+        Ok(ready as jint)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "system" fn Java_davy_Native_wake<'l>(
+    env: EnvUnowned<'l>,
+    _this: JObject<'l>,
+    sandbox: jlong,
+) {
+    guard(env, |_| {
+        SANDBOXES.get(sandbox)?.channels().wake();
+        Ok(())
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "system" fn Java_davy_Native_readArray<'l>(
+    env: EnvUnowned<'l>,
+    _this: JObject<'l>,
+    sandbox: jlong,
+    into: JByteArray<'l>,
+    offset: jint,
+    length: jint,
+) -> jint {
+    guard(env, |env| {
+        let sandbox = SANDBOXES.get(sandbox)?;
+        match fill_array(env, &into, offset, length, |b| sandbox.channels().read(b))? {
+            Some(n) => Ok(n as jint),
+            None => end_of_output(&sandbox),
+        }
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "system" fn Java_davy_Native_readDirect<'l>(
+    env: EnvUnowned<'l>,
+    _this: JObject<'l>,
+    sandbox: jlong,
+    into: JByteBuffer<'l>,
+    position: jint,
+    length: jint,
+) -> jint {
+    guard(env, |env| {
+        let sandbox = SANDBOXES.get(sandbox)?;
+        match with_direct(env, &into, position, length, |b| sandbox.channels().read(b))? {
+            Some(n) => Ok(n as jint),
+            None => end_of_output(&sandbox),
+        }
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "system" fn Java_davy_Native_writeArray<'l>(
+    env: EnvUnowned<'l>,
+    _this: JObject<'l>,
+    sandbox: jlong,
+    from: JByteArray<'l>,
+    offset: jint,
+    length: jint,
+) -> jint {
+    guard(env, |env| {
+        let sandbox = SANDBOXES.get(sandbox)?;
+        drain_array(env, &from, offset, length, |b| sandbox.channels().write(b))?
+            .map(|n| n as jint)
+            .ok_or_else(|| gone(&sandbox))
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "system" fn Java_davy_Native_writeDirect<'l>(
+    env: EnvUnowned<'l>,
+    _this: JObject<'l>,
+    sandbox: jlong,
+    from: JByteBuffer<'l>,
+    position: jint,
+    length: jint,
+) -> jint {
+    guard(env, |env| {
+        let sandbox = SANDBOXES.get(sandbox)?;
+        with_direct(env, &from, position, length, |b| sandbox.channels().write(b))?
+            .map(|n| n as jint)
+            .ok_or_else(|| gone(&sandbox))
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "system" fn Java_davy_Native_closeInput<'l>(
+    env: EnvUnowned<'l>,
+    _this: JObject<'l>,
+    sandbox: jlong,
+) {
+    guard(env, |_| {
+        SANDBOXES.get(sandbox)?.channels().end_input();
+        Ok(())
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "system" fn Java_davy_Native_stop<'l>(
+    env: EnvUnowned<'l>,
+    _this: JObject<'l>,
+    sandbox: jlong,
+    reason: JString<'l>,
+) {
+    guard(env, |env| {
+        let reason = reason.try_to_string(env)?;
+        // Stopping twice, or after release, is no error.
+        if let Ok(sandbox) = SANDBOXES.get(sandbox) {
+            sandbox.interrupt().stop(Fault::Stopped { reason });
+        }
+        Ok(())
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "system" fn Java_davy_Native_release<'l>(
+    env: EnvUnowned<'l>,
+    _this: JObject<'l>,
+    sandbox: jlong,
+) {
+    guard(env, |_| {
+        SANDBOXES.remove(sandbox);
+        Ok(())
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "system" fn Java_davy_Native_beginTask<'l>(
+    env: EnvUnowned<'l>,
+    _this: JObject<'l>,
+    sandbox: jlong,
+    deadline_millis: jlong,
+    cpu_millis: jlong,
+) {
+    guard(env, |_| {
+        SANDBOXES.get(sandbox)?.begin_task(millis(deadline_millis), millis(cpu_millis));
+        Ok(())
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "system" fn Java_davy_Native_stats<'l>(
+    env: EnvUnowned<'l>,
+    _this: JObject<'l>,
+    sandbox: jlong,
+) -> JString<'l> {
+    guard(env, |env| {
+        let stats = SANDBOXES.get(sandbox)?.stats();
+        let text = serde_json::to_string(&stats).map_err(|e| Failure::host(e.to_string()))?;
+        Ok(env.new_string(text)?)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "system" fn Java_davy_Native_engineStats<'l>(
+    env: EnvUnowned<'l>,
+    _this: JObject<'l>,
+) -> JString<'l> {
+    guard(env, |env| {
+        let text = serde_json::json!({"images": IMAGES.len(), "sandboxes": SANDBOXES.len()});
+        Ok(env.new_string(text.to_string())?)
+    })
+}

@@ -1,0 +1,12 @@
+//! The bridge between the JVM and the runtime: each native method decodes its arguments, makes
+//! one safe call, and encodes the answer.
+//!
+//! Ownership: an image and a sandbox live in a registry here; Java holds opaque handles, never
+//! pointers. Bytes are copied at each crossing; no reference to Java memory outlives a call.
+//! Every error and every panic becomes a `davy.DavyException` by one policy ([`failure`]).
+
+mod buffers;
+mod exports;
+mod failure;
+mod handles;
+mod spec;

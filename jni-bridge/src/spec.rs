@@ -1,0 +1,109 @@
+//! The sandbox spec as the plugin writes it, JSON, and its meaning for the runtime.
+
+use crate::failure::Failure;
+use davy_runtime::{
+    AdmitRule, ClockPolicy, DirGrant, Grants, Limits, RandomPolicy, SandboxSpec, StderrLog,
+};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Spec {
+    session: serde_json::Value,
+    limits: SpecLimits,
+    grants: SpecGrants,
+    channel_bytes: usize,
+    name: String,
+}
+
+/// 0 means no limit, except for memory, whose bound is wasm32's own.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SpecLimits {
+    memory_bytes: u64,
+    output_bytes: u64,
+    log_bytes: u64,
+    open_files: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SpecGrants {
+    dirs: Vec<SpecDir>,
+    admit: Vec<SpecAdmit>,
+    #[serde(default)]
+    env: BTreeMap<String, String>,
+    clock: String,
+    random: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SpecDir {
+    host: PathBuf,
+    guest: String,
+    write: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SpecAdmit {
+    root: PathBuf,
+    patterns: Vec<String>,
+}
+
+pub(crate) fn parse(json: &str) -> Result<SandboxSpec, Failure> {
+    let spec: Spec = serde_json::from_str(json)
+        .map_err(|e| Failure::host(format!("the sandbox spec does not parse: {e}")))?;
+    if spec.grants.clock != "real" || spec.grants.random != "real" {
+        return Err(Failure::host("clock and random are \"real\" on this bridge"));
+    }
+    let mut env: Vec<(String, String)> = spec.grants.env.into_iter().collect();
+    // The interpreter reads the hash seed before any Python code runs.
+    const HASH_SEED: &str = "PYTHONHASHSEED";
+    let session_env = |name: &str| spec.session["env"][name].as_str().map(str::to_owned);
+    if let Some(seed) = session_env(HASH_SEED) {
+        env.push((HASH_SEED.into(), seed));
+    }
+    // What `davy_worker.boot` depends on; sandboxes alike in it share a snapshot.
+    let boot = serde_json::json!([spec.session["worker"], spec.session["sys_path"], env]);
+    let snapshot_key = blake3::hash(boot.to_string().as_bytes()).to_hex().to_string();
+    let defaults = Limits::default();
+    let or = |n: u64, none: u64| if n == 0 { none } else { n };
+    Ok(SandboxSpec {
+        name: spec.name,
+        session: spec.session.to_string().into_bytes(),
+        limits: Limits {
+            memory_bytes: or(spec.limits.memory_bytes, u64::MAX),
+            output_bytes: (spec.limits.output_bytes != 0).then_some(spec.limits.output_bytes),
+            log_bytes: or(spec.limits.log_bytes, u64::MAX),
+            open_files: match spec.limits.open_files {
+                0 => defaults.open_files,
+                n => n,
+            },
+        },
+        grants: Grants {
+            dirs: spec
+                .grants
+                .dirs
+                .into_iter()
+                .map(|d| DirGrant { host: d.host, guest: d.guest, write: d.write })
+                .collect(),
+            admit: spec
+                .grants
+                .admit
+                .into_iter()
+                .map(|a| AdmitRule { root: a.root, patterns: a.patterns })
+                .collect(),
+            env,
+            clock: ClockPolicy::Real,
+            random: RandomPolicy::Real,
+        },
+        channel_bytes: spec.channel_bytes,
+        log: Arc::new(StderrLog),
+        snapshot_key: Some(snapshot_key),
+    })
+}

@@ -1,0 +1,36 @@
+//! The contract with a guest module, version 1. `guest-python/core` is its other half.
+//!
+//! Exports the host calls: `_initialize`, `davy_abi() -> i32`, `davy_boot() -> i32` (initialise
+//! Python and import the worker; no user code runs) and `davy_serve() -> i32` (serve the channel
+//! until end of input). Between the last two the wasm stack is empty, so linear memory and
+//! `__stack_pointer` are the guest's whole state: that is where a snapshot is taken.
+
+/// What `davy_abi` must return, and the manifest's `abi`.
+pub(crate) const ABI_VERSION: u32 = 1;
+
+/// Guest exports.
+pub(crate) const MEMORY: &str = "memory";
+pub(crate) const STACK_POINTER: &str = "__stack_pointer";
+pub(crate) const INITIALIZE: &str = "_initialize";
+pub(crate) const ABI: &str = "davy_abi";
+pub(crate) const BOOT: &str = "davy_boot";
+pub(crate) const SERVE: &str = "davy_serve";
+
+/// Import module of Davy's own host functions.
+pub(crate) const MODULE: &str = "davy";
+/// Import module of WASI preview 1.
+pub(crate) const WASI: &str = "wasi_snapshot_preview1";
+
+/// Gateway verbs: the closed set of control requests.
+pub(crate) mod verb {
+    /// Request: a host path (UTF-8). Response: the guest path of a read-only copy.
+    pub(crate) const ADMIT: u32 = 1;
+}
+
+/// WASI errno values the gateway answers with (negated).
+pub(crate) mod errno {
+    pub(crate) const ACCES: i32 = 2;
+    pub(crate) const INVAL: i32 = 28;
+    pub(crate) const NOENT: i32 = 44;
+    pub(crate) const NOSYS: i32 = 52;
+}

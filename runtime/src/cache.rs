@@ -1,0 +1,161 @@
+//! The on-disk cache: one folder an entry, safe for many processes, bounded.
+//!
+//! An entry is built in a temporary folder and renamed into place, so a crash or a full disk never
+//! leaves half of one. A lock file beside it is held shared while the entry is in use and
+//! exclusively while it is built or removed.
+
+use rustix::fs::{FlockOperation, flock};
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// Why the cache folder cannot serve.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error(
+    "the cache folder {path} failed: {cause}. Free some space there, or name another folder (it needs about 100 MiB)"
+)]
+pub struct CacheError {
+    /// The path at fault.
+    pub path: String,
+    /// The operating system's words.
+    pub cause: String,
+}
+
+impl CacheError {
+    pub(crate) fn new(path: &Path, cause: impl std::fmt::Display) -> CacheError {
+        CacheError { path: path.display().to_string(), cause: cause.to_string() }
+    }
+}
+
+/// A cache folder of at most `max_bytes`. Entries in use are never removed.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    root: PathBuf,
+    max_bytes: u64,
+}
+
+/// An entry in use; removing it waits until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) path: PathBuf,
+    _lock: File,
+}
+
+impl Cache {
+    /// A cache at `root`, made (mode 0700) when first used.
+    pub fn new(root: impl Into<PathBuf>, max_bytes: u64) -> Cache {
+        Cache { root: root.into(), max_bytes }
+    }
+
+    /// Answers the entry `key` as `load` reads it; builds it with `build` when it is missing or
+    /// `load` finds it corrupt.
+    pub(crate) fn entry<T, E: From<CacheError>>(
+        &self,
+        key: &str,
+        load: impl Fn(&Path) -> Option<T>,
+        build: impl FnOnce(&Path) -> Result<(), E>,
+    ) -> Result<(T, Entry), E> {
+        let path = self.root.join(key);
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.root)
+            .map_err(|e| CacheError::new(&self.root, e))?;
+        let lock_path = self.root.join(format!("{key}.lock"));
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&lock_path)
+            .map_err(|e| CacheError::new(&lock_path, e))?;
+        let take = |how| flock(&lock, how).map_err(|e| CacheError::new(&lock_path, e));
+
+        take(FlockOperation::LockShared)?;
+        if let Some(loaded) = load(&path) {
+            touch(&lock);
+            return Ok((loaded, Entry { path, _lock: lock }));
+        }
+        take(FlockOperation::LockExclusive)?;
+        // Another process may have built it while we waited.
+        let loaded = match load(&path) {
+            Some(loaded) => loaded,
+            None => {
+                self.build(&path, build)?;
+                load(&path).ok_or_else(|| {
+                    CacheError::new(&path, "what was just written reads back differently")
+                })?
+            }
+        };
+        touch(&lock);
+        take(FlockOperation::LockShared)?;
+        self.prune(key);
+        Ok((loaded, Entry { path, _lock: lock }))
+    }
+
+    fn build<E: From<CacheError>>(
+        &self,
+        path: &Path,
+        build: impl FnOnce(&Path) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let fail = |e: std::io::Error| CacheError::new(path, e);
+        if path.exists() {
+            std::fs::remove_dir_all(path).map_err(fail)?;
+        }
+        let temporary =
+            tempfile::Builder::new().prefix("building-").tempdir_in(&self.root).map_err(fail)?;
+        build(temporary.path())?;
+        std::fs::rename(temporary.keep(), path).map_err(fail)?;
+        Ok(())
+    }
+
+    /// Removes the entries longest unused until the folder fits, except `keep` and those in use.
+    fn prune(&self, keep: &str) {
+        let Ok(listing) = std::fs::read_dir(&self.root) else { return };
+        let mut entries: Vec<(SystemTime, u64, PathBuf)> = listing
+            .flatten()
+            .filter(|e| e.path().is_dir() && e.file_name() != keep)
+            .map(|e| {
+                let used = std::fs::metadata(lock_of(&e.path()))
+                    .and_then(|m| m.modified())
+                    .unwrap_or(SystemTime::UNIX_EPOCH);
+                (used, size_of(&e.path()), e.path())
+            })
+            .collect();
+        entries.sort();
+        let mut total = size_of(&self.root.join(keep)) + entries.iter().map(|e| e.1).sum::<u64>();
+        for (_, size, path) in entries {
+            if total <= self.max_bytes {
+                return;
+            }
+            let Ok(lock) = OpenOptions::new().write(true).open(lock_of(&path)) else { continue };
+            if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()
+                && std::fs::remove_dir_all(&path).is_ok()
+            {
+                total -= size;
+            }
+        }
+    }
+}
+
+fn touch(lock: &File) {
+    // Only the order of removal depends on it.
+    let _ = lock.set_modified(SystemTime::now());
+}
+
+fn lock_of(entry: &Path) -> PathBuf {
+    entry.with_extension("lock")
+}
+
+fn size_of(path: &Path) -> u64 {
+    let Ok(listing) = std::fs::read_dir(path) else { return 0 };
+    listing
+        .flatten()
+        .map(|e| match e.metadata() {
+            Ok(m) if m.is_dir() => size_of(&e.path()),
+            Ok(m) => m.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}

@@ -1,0 +1,230 @@
+//! The import list: every host function a guest can reach, by hand. It is the security policy.
+
+use crate::abi::{self, errno, verb};
+use crate::admission::{Admission, Refusal};
+use crate::channel::{Channels, Transfer};
+use crate::fault::{Fault, LimitExceeded};
+use crate::limits::LimitKind;
+use crate::poll_oneoff::poll_oneoff;
+use crate::sandbox::MemoryLimit;
+use std::sync::Arc;
+use std::time::Instant;
+use wasmtime::{Caller, Engine, Linker, Memory, Result};
+use wasmtime_wasi::p1::{self, WasiP1Ctx};
+
+/// WASI functions a guest may import. Absent on purpose: all of `sock_*` (network), `proc_raise`.
+/// File functions reach only granted directories.
+const WASI_ALLOWED: &[&str] = &[
+    "args_get",
+    "args_sizes_get",
+    "clock_res_get",
+    "clock_time_get",
+    "environ_get",
+    "environ_sizes_get",
+    "fd_advise",
+    "fd_allocate",
+    "fd_close",
+    "fd_datasync",
+    "fd_fdstat_get",
+    "fd_fdstat_set_flags",
+    "fd_filestat_get",
+    "fd_filestat_set_size",
+    "fd_filestat_set_times",
+    "fd_pread",
+    "fd_prestat_dir_name",
+    "fd_prestat_get",
+    "fd_pwrite",
+    "fd_read",
+    "fd_readdir",
+    "fd_renumber",
+    "fd_seek",
+    "fd_sync",
+    "fd_tell",
+    "fd_write",
+    "path_create_directory",
+    "path_filestat_get",
+    "path_filestat_set_times",
+    "path_link",
+    "path_open",
+    "path_readlink",
+    "path_remove_directory",
+    "path_rename",
+    "path_symlink",
+    "path_unlink_file",
+    "poll_oneoff",
+    "proc_exit",
+    "random_get",
+    "sched_yield",
+];
+
+/// Davy's own functions; see `guest-python/core`.
+const DAVY_ALLOWED: &[&str] = &["channel_read", "channel_write", "session_read", "gateway"];
+
+/// Requests larger than this are refused: paths and names are all that a request carries.
+const MAX_REQUEST: u32 = 64 << 10;
+
+/// Host state of one sandbox, owned by its store.
+pub(crate) struct GuestState {
+    pub(crate) wasi: WasiP1Ctx,
+    pub(crate) memory: Option<Memory>,
+    pub(crate) channels: Arc<Channels>,
+    pub(crate) session: Arc<[u8]>,
+    pub(crate) admission: Option<Admission>,
+    pub(crate) memory_limit: MemoryLimit,
+    pub(crate) output_limit: Option<u64>,
+    pub(crate) output_written: u64,
+    /// Zero of the guest's monotonic clock.
+    pub(crate) began: Instant,
+}
+
+/// A fault raised inside a host function, carried through wasm as its error.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Raised(pub(crate) Fault);
+
+impl Raised {
+    pub(crate) fn lie(what: &str) -> wasmtime::Error {
+        wasmtime::Error::new(Raised(Fault::guest(format!(
+            "it passed an address outside its memory ({what})"
+        ))))
+    }
+
+    /// The interrupt's own reason replaces this text.
+    pub(crate) fn stopped() -> wasmtime::Error {
+        wasmtime::Error::new(Raised(Fault::Stopped { reason: "stopped".into() }))
+    }
+}
+
+/// Refuses a module that imports anything outside the list.
+pub(crate) fn check(wasm: &[u8]) -> Result<(), String> {
+    for payload in wasmparser::Parser::new(0).parse_all(wasm) {
+        let payload = payload.map_err(|e| format!("it is not a valid module: {e}"))?;
+        let wasmparser::Payload::ImportSection(section) = payload else { continue };
+        for import in section.into_imports() {
+            let import = import.map_err(|e| e.to_string())?;
+            let known = match import.module {
+                abi::WASI => WASI_ALLOWED.contains(&import.name),
+                abi::MODULE => DAVY_ALLOWED.contains(&import.name),
+                _ => false,
+            };
+            if !known {
+                return Err(format!(
+                    "it imports {}.{}, which is never granted",
+                    import.module, import.name
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The linker behind the list.
+pub(crate) fn linker(engine: &Engine) -> Result<Linker<GuestState>> {
+    let mut linker = Linker::new(engine);
+    p1::add_to_linker_sync(&mut linker, |state: &mut GuestState| &mut state.wasi)?;
+    linker.allow_shadowing(true);
+    linker.func_wrap(abi::WASI, "poll_oneoff", poll_oneoff)?;
+    linker.func_wrap(abi::MODULE, "channel_read", channel_read)?;
+    linker.func_wrap(abi::MODULE, "channel_write", channel_write)?;
+    linker.func_wrap(abi::MODULE, "session_read", session_read)?;
+    linker.func_wrap(abi::MODULE, "gateway", gateway)?;
+    Ok(linker)
+}
+
+pub(crate) fn memory_of(caller: &Caller<'_, GuestState>) -> Result<Memory> {
+    caller
+        .data()
+        .memory
+        .ok_or_else(|| wasmtime::Error::new(Raised(Fault::guest("a host call before start"))))
+}
+
+/// `len` guest bytes at `ptr`, checked.
+pub(crate) fn region(data: &[u8], ptr: u32, len: u32) -> Result<&[u8]> {
+    data.get(ptr as usize..)
+        .and_then(|tail| tail.get(..len as usize))
+        .ok_or_else(|| Raised::lie("read"))
+}
+
+/// `len` writable guest bytes at `ptr`, checked.
+pub(crate) fn region_mut(data: &mut [u8], ptr: u32, len: u32) -> Result<&mut [u8]> {
+    data.get_mut(ptr as usize..)
+        .and_then(|tail| tail.get_mut(..len as usize))
+        .ok_or_else(|| Raised::lie("write"))
+}
+
+fn channel_read(mut caller: Caller<'_, GuestState>, ptr: u32, len: u32) -> Result<i32> {
+    let len = len.min(i32::MAX as u32);
+    let (data, state) = memory_of(&caller)?.data_and_store_mut(&mut caller);
+    match state.channels.guest_read(region_mut(data, ptr, len)?) {
+        Transfer::Bytes(n) => Ok(n as i32),
+        Transfer::Ended => Ok(0),
+        Transfer::Stopped => Err(Raised::stopped()),
+    }
+}
+
+fn channel_write(mut caller: Caller<'_, GuestState>, ptr: u32, len: u32) -> Result<i32> {
+    let len = len.min(i32::MAX as u32);
+    let (data, state) = memory_of(&caller)?.data_and_store_mut(&mut caller);
+    let bytes = region(data, ptr, len)?;
+    if let Some(allowed) = state.output_limit {
+        let asked = state.output_written.saturating_add(u64::from(len));
+        if asked > allowed {
+            let fault = LimitExceeded { limit: LimitKind::Output, allowed, asked };
+            return Err(wasmtime::Error::new(Raised(fault.into())));
+        }
+    }
+    match state.channels.guest_write(bytes) {
+        Transfer::Bytes(n) => {
+            state.output_written += n as u64;
+            Ok(n as i32)
+        }
+        Transfer::Ended => Ok(-1),
+        Transfer::Stopped => Err(Raised::stopped()),
+    }
+}
+
+fn session_read(mut caller: Caller<'_, GuestState>, ptr: u32, len: u32) -> Result<i32> {
+    let session = Arc::clone(&caller.data().session);
+    let n = session.len().min(len as usize);
+    let memory = memory_of(&caller)?;
+    region_mut(memory.data_mut(&mut caller), ptr, n as u32)?.copy_from_slice(&session[..n]);
+    Ok(session.len() as i32)
+}
+
+fn gateway(
+    mut caller: Caller<'_, GuestState>,
+    verb: u32,
+    request: u32,
+    request_len: u32,
+    response: u32,
+    response_cap: u32,
+) -> Result<i32> {
+    if request_len > MAX_REQUEST {
+        return Ok(-errno::INVAL);
+    }
+    let (data, state) = memory_of(&caller)?.data_and_store_mut(&mut caller);
+    let copied = region(data, request, request_len)?.to_vec();
+    let answer = match verb {
+        verb::ADMIT => admit(state, &copied),
+        _ => Err(errno::NOSYS),
+    };
+    match answer {
+        Err(errno) => Ok(-errno),
+        Ok(bytes) => {
+            if bytes.len() <= response_cap as usize {
+                region_mut(data, response, bytes.len() as u32)?.copy_from_slice(&bytes);
+            }
+            Ok(bytes.len() as i32)
+        }
+    }
+}
+
+fn admit(state: &mut GuestState, request: &[u8]) -> Result<Vec<u8>, i32> {
+    let path = std::str::from_utf8(request).map_err(|_| errno::INVAL)?;
+    let desk = state.admission.as_mut().ok_or(errno::ACCES)?;
+    match desk.admit(path) {
+        Ok(seen) => Ok(seen.into_bytes()),
+        Err(Refusal::NotAllowed) => Err(errno::ACCES),
+        Err(Refusal::Missing) => Err(errno::NOENT),
+    }
+}

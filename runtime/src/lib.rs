@@ -1,0 +1,46 @@
+//! Davy's runtime: hosts sealed Python guests in WebAssembly.
+//!
+//! The life of a guest, each state a type:
+//!
+//! [`Engine`] (one a process) → [`Image`] (verified, compiled) → [`Sandbox`] (one live
+//! instance on a thread of its own) with its [`Channels`], stopped by its [`Interrupt`].
+//!
+//! Everything is denied until granted: see [`Grants`]. Every bound is in [`Limits`]. Every way
+//! to fail is a [`Fault`], which says whose fault it is.
+//!
+//! This crate knows nothing of Spark or the JVM and reads no environment variable.
+
+mod abi;
+mod admission;
+mod cache;
+mod channel;
+mod compiled;
+mod engine;
+mod fault;
+mod grants;
+mod image;
+mod imports;
+mod instrument;
+mod interrupt;
+mod limits;
+mod log;
+mod manifest;
+mod pack;
+mod poll_oneoff;
+mod sandbox;
+mod snapshot;
+mod watchdog;
+
+pub use admission::AdmitRule;
+pub use cache::{Cache, CacheError};
+pub use channel::{Channels, READABLE, Ready, WRITABLE};
+pub use engine::Engine;
+pub use fault::{Fault, ImageError, LimitExceeded};
+pub use grants::{ClockPolicy, DirGrant, Grants, RandomPolicy};
+pub use image::Image;
+pub use interrupt::Interrupt;
+pub use limits::{LimitKind, Limits};
+pub use log::{LogSink, StderrLog};
+pub use manifest::Manifest;
+pub use pack::pack;
+pub use sandbox::{Sandbox, SandboxSpec, SandboxStats};

@@ -1,0 +1,96 @@
+//! Upper bounds the host enforces.
+
+use std::time::Duration;
+
+/// Bytes of linear memory that wasm32 can address, less the last page.
+pub(crate) const MAX_MEMORY: u64 = (1 << 32) - (1 << 16);
+
+/// All bounds of one sandbox. The default bounds memory, logs and files; times are unbounded.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Linear memory, bytes. Reaching it raises `MemoryError` inside Python. Default 2 GiB.
+    pub memory_bytes: u64,
+    /// Bytes the guest may write to its output channel in its life; `None` is unbounded.
+    pub output_bytes: Option<u64>,
+    /// Bytes of standard output and error kept; the rest is dropped with a notice. Default 16 MiB.
+    pub log_bytes: u64,
+    /// Files, directories and streams open at once. Default 256.
+    pub open_files: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { memory_bytes: 2 << 30, output_bytes: None, log_bytes: 16 << 20, open_files: 256 }
+    }
+}
+
+/// Bounds of one task, armed by [`crate::Sandbox::begin_task`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct TaskLimits {
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) cpu: Option<Duration>,
+}
+
+/// Names of the limits, as they appear in errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LimitKind {
+    /// Linear memory, bytes.
+    Memory,
+    /// Wall-clock time of a task, milliseconds.
+    Deadline,
+    /// CPU time of a task, milliseconds.
+    Cpu,
+    /// Output channel, bytes.
+    Output,
+    /// Open files.
+    OpenFiles,
+    /// The wasm stack.
+    Stack,
+}
+
+impl LimitKind {
+    /// The limit's name in errors and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            LimitKind::Memory => "memory",
+            LimitKind::Deadline => "deadline",
+            LimitKind::Cpu => "cpu time",
+            LimitKind::Output => "output",
+            LimitKind::OpenFiles => "open files",
+            LimitKind::Stack => "stack",
+        }
+    }
+
+    /// The unit of its numbers.
+    pub fn unit(self) -> &'static str {
+        match self {
+            LimitKind::Memory | LimitKind::Output | LimitKind::Stack => "bytes",
+            LimitKind::Deadline | LimitKind::Cpu => "ms",
+            LimitKind::OpenFiles => "files",
+        }
+    }
+
+    pub(crate) fn sentence(self, allowed: u64, asked: u64) -> String {
+        let mib = |n: u64| format!("{:.1} MiB", n as f64 / (1 << 20) as f64);
+        match self {
+            LimitKind::Memory => {
+                format!("memory: {} allowed, {} asked", mib(allowed), mib(asked))
+            }
+            LimitKind::Output => {
+                format!("output: {allowed} bytes allowed, {asked} bytes written")
+            }
+            LimitKind::Deadline => {
+                format!("deadline: the task may run {allowed} ms and ran {asked} ms")
+            }
+            LimitKind::Cpu => {
+                format!("cpu time: the task may use {allowed} ms and used {asked} ms")
+            }
+            LimitKind::OpenFiles => {
+                format!("open files: {allowed} allowed, {asked} asked")
+            }
+            LimitKind::Stack => {
+                format!("stack: {} allowed; the guest recursed deeper", mib(allowed))
+            }
+        }
+    }
+}

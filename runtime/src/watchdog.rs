@@ -1,0 +1,127 @@
+//! One thread a process that enforces deadlines and CPU time.
+//!
+//! It sleeps while no task has a time limit, and otherwise looks every [`TICK`]. CPU time is the
+//! guest thread's own, read from the kernel's scheduler statistics.
+
+use crate::fault::{Fault, LimitExceeded};
+use crate::interrupt::Interrupt;
+use crate::limits::{LimitKind, TaskLimits};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+/// How late a limit may be noticed.
+const TICK: Duration = Duration::from_millis(5);
+
+/// What the watchdog knows of one running task.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    interrupt: Arc<Interrupt>,
+    task: Mutex<Option<Task>>,
+    thread: OnceLock<i32>,
+}
+
+#[derive(Debug)]
+struct Task {
+    began: Instant,
+    cpu_before: Duration,
+    limits: TaskLimits,
+}
+
+impl Watched {
+    pub(crate) fn new(interrupt: Arc<Interrupt>) -> Arc<Watched> {
+        Arc::new(Watched { interrupt, task: Mutex::default(), thread: OnceLock::new() })
+    }
+
+    /// Called once by the guest's thread.
+    pub(crate) fn adopt_this_thread(&self) {
+        let _ = self.thread.set(rustix::thread::gettid().as_raw_nonzero().get());
+    }
+
+    /// CPU time the guest's thread has used so far.
+    pub(crate) fn cpu(&self) -> Duration {
+        let Some(tid) = self.thread.get() else { return Duration::ZERO };
+        std::fs::read_to_string(format!("/proc/self/task/{tid}/schedstat"))
+            .ok()
+            .and_then(|s| s.split_whitespace().next()?.parse().ok())
+            .map_or(Duration::ZERO, Duration::from_nanos)
+    }
+
+    /// Arms the limits of a task that begins now; no limits disarm it.
+    pub(crate) fn begin(self: &Arc<Self>, limits: TaskLimits) {
+        let armed = limits != TaskLimits::default();
+        let task = Task { began: Instant::now(), cpu_before: self.cpu(), limits };
+        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = armed.then_some(task);
+        if armed {
+            Watchdog::get().watch(self);
+        }
+    }
+
+    /// Stops the sandbox if a limit has passed; whether it must still be watched.
+    fn check(&self) -> bool {
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(task) = task.as_ref() else { return false };
+        let mut passed = None;
+        if let Some(allowed) = task.limits.deadline {
+            let ran = task.began.elapsed();
+            if ran > allowed {
+                passed = Some((LimitKind::Deadline, allowed, ran));
+            }
+        }
+        if let (Some(allowed), None) = (task.limits.cpu, passed) {
+            let used = self.cpu().saturating_sub(task.cpu_before);
+            if used > allowed {
+                passed = Some((LimitKind::Cpu, allowed, used));
+            }
+        }
+        let Some((limit, allowed, asked)) = passed else { return true };
+        let ms = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+        self.interrupt.stop(Fault::Limit(LimitExceeded {
+            limit,
+            allowed: ms(allowed),
+            asked: ms(asked),
+        }));
+        false
+    }
+}
+
+struct Watchdog {
+    watched: Mutex<Vec<Weak<Watched>>>,
+    arrived: Condvar,
+}
+
+impl Watchdog {
+    fn get() -> &'static Watchdog {
+        static DOG: OnceLock<Watchdog> = OnceLock::new();
+        static THREAD: OnceLock<()> = OnceLock::new();
+        let dog =
+            DOG.get_or_init(|| Watchdog { watched: Mutex::default(), arrived: Condvar::new() });
+        THREAD.get_or_init(|| {
+            std::thread::Builder::new()
+                .name("davy-watchdog".into())
+                .spawn(move || dog.run())
+                .expect("the watchdog's thread: without it no time limit holds");
+        });
+        dog
+    }
+
+    fn watch(&self, watched: &Arc<Watched>) {
+        let mut list = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = list.iter().any(|w| std::ptr::eq(w.as_ptr(), Arc::as_ptr(watched)));
+        if !known {
+            list.push(Arc::downgrade(watched));
+        }
+        self.arrived.notify_all();
+    }
+
+    fn run(&self) -> ! {
+        loop {
+            let mut list = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+            while list.is_empty() {
+                list = self.arrived.wait(list).unwrap_or_else(PoisonError::into_inner);
+            }
+            list.retain(|w| w.upgrade().is_some_and(|w| w.check()));
+            drop(list);
+            std::thread::sleep(TICK);
+        }
+    }
+}

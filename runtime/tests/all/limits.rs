@@ -1,0 +1,104 @@
+//! Each limit is a fault with its numbers, or an answer the guest can handle.
+
+use crate::guests::{Lab, Lines, converse, spec, start};
+use davy_runtime::{Fault, LimitKind, Limits, Sandbox, SandboxSpec};
+use std::sync::Arc;
+use std::time::Duration;
+
+#[test]
+fn a_deadline_ends_the_task() {
+    let lab = Lab::new();
+    let image = lab.image("(loop $l (br $l)) i32.const 0");
+    let sandbox = start(&image);
+    sandbox.begin_task(Some(Duration::from_millis(80)), None);
+    let Err(Fault::Limit(exceeded)) = sandbox.wait() else { panic!("no limit fault") };
+    assert_eq!((exceeded.limit, exceeded.allowed), (LimitKind::Deadline, 80));
+    assert!(exceeded.asked >= 80);
+}
+
+#[test]
+fn cpu_time_counts_work_and_not_waiting() {
+    let lab = Lab::new();
+    let image = lab.image("(loop $l (br $l)) i32.const 0");
+    let sandbox = start(&image);
+    sandbox.begin_task(None, Some(Duration::from_millis(60)));
+    let Err(Fault::Limit(exceeded)) = sandbox.wait() else { panic!("no limit fault") };
+    assert_eq!((exceeded.limit, exceeded.allowed), (LimitKind::Cpu, 60));
+
+    let waiting = start(&lab.image("(call $read (i32.const 0) (i32.const 9))"));
+    waiting.begin_task(None, Some(Duration::from_millis(30)));
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(waiting.outcome().is_none(), "waiting is not work");
+}
+
+#[test]
+fn a_disarmed_deadline_does_not_fire() {
+    let lab = Lab::new();
+    let sandbox = start(&lab.image("(call $read (i32.const 0) (i32.const 9))"));
+    sandbox.begin_task(Some(Duration::from_millis(30)), None);
+    sandbox.begin_task(None, None);
+    std::thread::sleep(Duration::from_millis(150));
+    assert!(sandbox.outcome().is_none());
+}
+
+#[test]
+fn memory_beyond_the_limit_is_refused_and_the_guest_goes_on() {
+    let lab = Lab::new();
+    // Answers the page count of which growth was refused, as one byte: grow by 16 pages until -1.
+    let image = lab.image(
+        r#"(block $no (loop $l
+            (br_if $no (i32.eq (memory.grow (i32.const 16)) (i32.const -1))) (br $l)))
+           (i32.store8 (i32.const 0) (memory.size))
+           (drop (call $write (i32.const 0) (i32.const 1))) i32.const 0"#,
+    );
+    let limits = Limits { memory_bytes: 8 << 20, ..Limits::default() };
+    let sandbox = Sandbox::start(&image, SandboxSpec { limits, ..spec() }).expect("sandbox");
+    let (output, end) = converse(&sandbox, b"");
+    assert!(end.is_ok(), "{end:?}");
+    assert_eq!(output, [2 + 16 * 7], "8 MiB hold 128 pages");
+    assert_eq!(sandbox.stats().memory_refused_bytes, (2 + 16 * 8) << 16);
+}
+
+#[test]
+fn output_beyond_the_limit_is_a_fault_with_its_numbers() {
+    let lab = Lab::new();
+    let image = lab
+        .image("(loop $l (drop (call $write (i32.const 0) (i32.const 600))) (br $l)) i32.const 0");
+    let limits = Limits { output_bytes: Some(1000), ..Limits::default() };
+    let sandbox = Sandbox::start(&image, SandboxSpec { limits, ..spec() }).expect("sandbox");
+    let (output, end) = converse(&sandbox, b"");
+    assert_eq!(output.len(), 600);
+    let text = end.expect_err("a fault").to_string();
+    assert_eq!(text, "limit exceeded: output: 1000 bytes allowed, 1200 bytes written");
+}
+
+#[test]
+fn a_log_flood_is_cut_with_a_notice() {
+    let lab = Lab::new();
+    let wat = crate::guests::guest(
+        // iovec at 0: 100 bytes at 64, the last a line end; written 100 times.
+        r#"(local $i i32)
+           (i32.store (i32.const 0) (i32.const 64)) (i32.store (i32.const 4) (i32.const 100))
+           (i32.store8 (i32.const 163) (i32.const 10))
+           (loop $l
+             (drop (call $fd_write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 8)))
+             (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 100))))
+           i32.const 0"#,
+        crate::guests::BOOT,
+    )
+    .replace(
+        "(memory (export",
+        r#"(import "wasi_snapshot_preview1" "fd_write"
+             (func $fd_write (param i32 i32 i32 i32) (result i32))) (memory (export"#,
+    );
+    let image = lab.open(&lab.pack(&wat)).expect("image");
+    let log = Arc::new(Lines::default());
+    let limits = Limits { log_bytes: 450, ..Limits::default() };
+    let spec = SandboxSpec { limits, log: Arc::<Lines>::clone(&log), ..spec() };
+    let sandbox = Sandbox::start(&image, spec).expect("sandbox");
+    assert!(sandbox.wait().is_ok());
+    let text = String::from_utf8_lossy(&log.0.lock().expect("log")).into_owned();
+    assert!(text.contains("log limit of 450 bytes reached"), "{text}");
+    assert_eq!(text.matches("[davy]").count(), 1);
+    assert!(text.len() < 600, "{}", text.len());
+}

@@ -1,0 +1,8 @@
+//! The runtime's integration tests: one binary, a module per subject, guests as inline text.
+
+mod guests;
+mod hostile;
+mod image;
+mod limits;
+mod sandbox;
+mod snapshot;
