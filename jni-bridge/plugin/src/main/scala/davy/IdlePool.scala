@@ -1,0 +1,54 @@
+package davy
+
+import java.util.ArrayDeque
+
+/** Idle things, the latest first: the one used last is the warmest, and those below grow old enough
+  * to go. Safe for any number of threads; what leaves the pool is closed outside its lock.
+  */
+final class IdlePool[T](max: Int, keepNanos: Long, nanoTime: () => Long) {
+  private val idle = new ArrayDeque[(T, Long)]
+
+  /** Takes the latest that is fit; the unfit ones above it are given to `discard`. */
+  def take(fit: T => Boolean)(discard: T => Unit): Option[T] = {
+    var next = pop()
+    while (next.exists(!fit(_))) {
+      next.foreach(discard)
+      next = pop()
+    }
+    next
+  }
+
+  /** Adds `item`; what no longer fits into the pool is given to `discard`. */
+  def put(item: T)(discard: T => Unit): Unit = {
+    val tooMany = idle.synchronized {
+      idle.push((item, nanoTime()))
+      if (idle.size > max) Some(idle.pollLast()._1) else None
+    }
+    tooMany.foreach(discard)
+  }
+
+  /** Gives all that have been idle too long to `discard`; whether any are left. */
+  def expire(discard: T => Unit): Boolean = {
+    val (old, left) = idle.synchronized {
+      val old = Iterator
+        .continually(idle.peekLast())
+        .takeWhile(e => e != null && nanoTime() - e._2 >= keepNanos)
+        .map(_ => idle.pollLast()._1)
+        .toList
+      (old, !idle.isEmpty)
+    }
+    old.foreach(discard)
+    left
+  }
+
+  /** Empties the pool. */
+  def clear(discard: T => Unit): Unit = {
+    val all = idle.synchronized {
+      val all = Iterator.continually(idle.poll()).takeWhile(_ != null).map(_._1).toList
+      all
+    }
+    all.foreach(discard)
+  }
+
+  private def pop(): Option[T] = idle.synchronized(Option(idle.poll()).map(_._1))
+}

@@ -1,0 +1,142 @@
+package davy
+
+import java.nio.ByteBuffer
+import java.util.concurrent.atomic.{AtomicBoolean, AtomicInteger}
+
+/** What one task may use; 0 is unlimited. */
+final case class TaskLimits(deadlineMillis: Long, cpuMillis: Long)
+
+/** A guest that was started. */
+final case class Guest(sandboxes: Sandboxes, handle: Long)
+
+/** One sandbox: started by its first use, and freed when its owner has closed it and no thread is
+  * inside a native call any more. Safe for any number of threads.
+  *
+  * It starts late because Spark asks for a worker while it holds the lock of its SparkEnv, which
+  * every other task of the executor needs.
+  *
+  * @param boot starts the guest; it may wait, and throw to give up
+  * @param released called once, after the handle was freed
+  */
+final class Sandbox(boot: () => Guest, limits: TaskLimits, released: () => Unit) {
+  // The owner counts as one user; whoever takes it to 0 frees the handle.
+  private val users = new AtomicInteger(1)
+  private val closed = new AtomicBoolean
+  private val startLock = new Object
+  @volatile private var guest: Guest = _
+  @volatile private var ready = false
+  @volatile private var stopReason: String = _
+
+  /** Ready ones of `ops` (see [[Sandboxes]]) within `millis`; 0 if none is. */
+  def await(ops: Int, millis: Long): Int = use(g => g.sandboxes.await(g.handle, ops, millis))
+
+  /** Bytes read into `dst`; 0 if there are none now; -1 at the end of output. */
+  def read(dst: ByteBuffer): Int =
+    if (!dst.hasRemaining) 0
+    else if (dst.isDirect) {
+      val n = use(g => g.sandboxes.readDirect(g.handle, dst, dst.position(), dst.remaining()))
+      if (n > 0) dst.position(dst.position() + n)
+      n
+    } else {
+      val off = dst.arrayOffset() + dst.position()
+      val n = use(g => g.sandboxes.readArray(g.handle, dst.array(), off, dst.remaining()))
+      if (n > 0) dst.position(dst.position() + n)
+      n
+    }
+
+  /** Bytes accepted from `src`; 0 if there is no room now. */
+  def write(src: ByteBuffer): Int =
+    if (!src.hasRemaining) 0
+    else {
+      val n =
+        if (src.isDirect)
+          use(g => g.sandboxes.writeDirect(g.handle, src, src.position(), src.remaining()))
+        else if (src.hasArray) {
+          val off = src.arrayOffset() + src.position()
+          use(g => g.sandboxes.writeArray(g.handle, src.array(), off, src.remaining()))
+        } else {
+          // A read-only view of an array: the native side cannot reach it.
+          val copy = new Array[Byte](math.min(src.remaining(), 1 << 16))
+          src.duplicate().get(copy)
+          use(g => g.sandboxes.writeArray(g.handle, copy, 0, copy.length))
+        }
+      if (n > 0) src.position(src.position() + n)
+      n
+    }
+
+  def closeInput(): Unit = ifStarted(g => g.sandboxes.closeInput(g.handle))
+
+  /** Makes a waiting [[await]] of another thread return. */
+  def wake(): Unit = ifStarted(g => g.sandboxes.wake(g.handle))
+
+  /** The task that uses this sandbox next has its limits to itself. */
+  def beginTask(): Unit = ready = false
+
+  /** Traps the guest: its channel ends with the fault "stopped". */
+  def stop(reason: String): Unit = {
+    // Written before `guest` is read, as `started` writes `guest` before it reads this: one of the
+    // two sees the other.
+    stopReason = reason
+    ifStarted(g => g.sandboxes.stop(g.handle, reason))
+  }
+
+  def isClosed: Boolean = closed.get
+
+  /** Whether it could serve another task: it runs, and has nothing left to say. */
+  def isIdle: Boolean =
+    stopReason == null && !closed.get && guest != null &&
+      (try await(Sandboxes.Readable, 0) == 0
+      catch { case _: DavyException => false })
+
+  /** Stops the guest and frees the handle. Closing again does nothing. */
+  def close(reason: String): Unit = if (!closed.get) {
+    stop(reason)
+    wake()
+    if (closed.compareAndSet(false, true)) leave()
+  }
+
+  private def use(call: Guest => Int): Int = {
+    if (!enter()) throw gone
+    try call(started())
+    finally leave()
+  }
+
+  private def ifStarted(call: Guest => Unit): Unit =
+    if (guest != null && enter()) {
+      try call(guest)
+      finally leave()
+    }
+
+  private def started(): Guest = {
+    if (!ready) startLock.synchronized {
+      if (guest == null) {
+        if (stopReason != null) throw gone
+        val begun = boot()
+        guest = begun
+        val reason = stopReason
+        if (reason != null) begun.sandboxes.stop(begun.handle, reason)
+      }
+      if (!ready) {
+        guest.sandboxes.beginTask(guest.handle, limits.deadlineMillis, limits.cpuMillis)
+        ready = true
+      }
+    }
+    guest
+  }
+
+  private def gone = DavyException.stopped(Option(stopReason).getOrElse("it was closed"))
+
+  private def enter(): Boolean = {
+    var n = users.get
+    while (n > 0 && !closed.get) {
+      if (users.compareAndSet(n, n + 1)) return true
+      n = users.get
+    }
+    false
+  }
+
+  private def leave(): Unit = if (users.decrementAndGet() == 0) {
+    try if (guest != null) guest.sandboxes.release(guest.handle)
+    finally released()
+  }
+}

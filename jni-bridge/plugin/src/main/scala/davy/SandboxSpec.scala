@@ -1,0 +1,99 @@
+package davy
+
+import com.fasterxml.jackson.databind.ObjectMapper
+import java.nio.file.Path
+import java.util.{LinkedHashMap, Map => JavaMap}
+import scala.jdk.CollectionConverters._
+
+/** A folder that the guest sees. */
+final case class DirGrant(host: Path, guest: String, write: Boolean = false)
+
+/** Files beneath `root` that the guest may ask for one by one. */
+final case class Admit(root: Path, patterns: Seq[String])
+
+/** All that a sandbox is started with, as the native half reads it.
+  *
+  * @param worker Python module to run
+  * @param name appears in logs
+  */
+final case class SandboxSpec(
+    worker: String,
+    env: Map[String, String],
+    sysPath: Seq[String],
+    cwd: Option[String],
+    reuse: Boolean,
+    dirs: Seq[DirGrant],
+    admits: Seq[Admit],
+    name: String
+) {
+  import SandboxSpec._
+
+  def toJson(conf: DavyConf): String = Mapper.writeValueAsString(
+    json(
+      "session" -> json(
+        "worker" -> worker,
+        "env" -> guestEnv(env).asJava,
+        "sys_path" -> sysPath.asJava,
+        "cwd" -> cwd.orNull,
+        "reuse" -> reuse,
+        "buffer_size" -> env.get("SPARK_BUFFER_SIZE").flatMap(_.toIntOption).getOrElse(65536)
+      ),
+      "limits" -> json(
+        "memory_bytes" -> memoryBytes(env, conf),
+        "output_bytes" -> conf.outputBytes,
+        "log_bytes" -> conf.logBytes,
+        "open_files" -> conf.openFiles
+      ),
+      "grants" -> json(
+        "dirs" -> allDirs(conf).map { d =>
+          json("host" -> d.host.toString, "guest" -> d.guest, "write" -> d.write)
+        }.asJava,
+        "admit" -> admits.map { a =>
+          json("root" -> a.root.toString, "patterns" -> a.patterns.asJava)
+        }.asJava,
+        "env" -> json(),
+        "clock" -> "real",
+        "random" -> "real"
+      ),
+      "channel_bytes" -> conf.channelBytes,
+      "name" -> name
+    )
+  )
+
+  private def allDirs(conf: DavyConf): Seq[DirGrant] = {
+    val granted = conf.grantWrite.map(d => DirGrant(d, d.toString, write = true)) ++
+      conf.grantRead.map(d => DirGrant(d, d.toString))
+    // The first grant of a guest path counts: a folder granted for writing is readable anyway.
+    (dirs ++ granted).distinctBy(_.guest)
+  }
+}
+
+object SandboxSpec {
+  private val Mapper = new ObjectMapper
+
+  /** Where the guest sees its own scratch folder. */
+  val GuestScratch = "/tmp"
+
+  /** What Spark sets for worker processes that a guest cannot follow, or must see otherwise. */
+  private def guestEnv(env: Map[String, String]): Map[String, String] =
+    env.filterNot { case (name, _) =>
+      // These make a worker start threads, of which a guest has none.
+      name.startsWith("SPARK_PIPELINED_UDF")
+    } + ("SPARK_LOCAL_DIRS" -> GuestScratch)
+
+  /** Spark's own share for the worker wins over Davy's default. */
+  private[davy] def memoryBytes(env: Map[String, String], conf: DavyConf): Long =
+    Seq("PYSPARK_EXECUTOR_MEMORY_MB", "PYSPARK_PLANNER_MEMORY_MB")
+      .flatMap(env.get)
+      .flatMap(_.toLongOption)
+      .filter(_ > 0)
+      .map(mb => if (mb >= 4096) DavyConf.MaxMemory else mb << 20)
+      .headOption
+      .getOrElse(conf.memoryBytes)
+
+  private def json(fields: (String, Any)*): JavaMap[String, Any] = {
+    val map = new LinkedHashMap[String, Any]
+    fields.foreach { case (name, value) => map.put(name, value) }
+    map
+  }
+}

@@ -1,0 +1,67 @@
+package davy
+
+import java.nio.ByteBuffer
+
+/** The native half of Davy, as the plugin sees it. [[Native]] is the real one; tests bring their
+  * own.
+  *
+  * Handles are opaque and never reused. Every method throws [[DavyException]] for a fault.
+  */
+trait Sandboxes {
+
+  /** Verifies an image, compiles it or loads it from the cache; answers its handle. */
+  def openImage(imagePath: String, cacheDir: String, cacheMaxBytes: Long): Long
+
+  /** JSON: python, minor, recipe, packages. */
+  def describeImage(image: Long): String
+
+  /** Starts a sandbox from a spec in JSON (see [[SandboxSpec]]); returns before it has booted. */
+  def startSandbox(image: Long, spec: String): Long
+
+  /** Waits at most `millis` until one of `ops` is ready, and answers the ready ones; 0 after the
+    * time or a [[wake]]. The end of output, and a fault, count as readable.
+    */
+  def await(sandbox: Long, ops: Int, millis: Long): Int
+
+  /** Makes a waiting [[await]] return. */
+  def wake(sandbox: Long): Unit
+
+  /** Bytes read; 0 if there are none now; -1 at the end of output. A fault is thrown after all bytes
+    * before it were read.
+    */
+  def readArray(sandbox: Long, dst: Array[Byte], off: Int, len: Int): Int
+
+  /** As [[readArray]], into a direct buffer. */
+  def readDirect(sandbox: Long, dst: ByteBuffer, pos: Int, len: Int): Int
+
+  /** Bytes accepted; 0 if the channel is full. Throws if the guest is gone. */
+  def writeArray(sandbox: Long, src: Array[Byte], off: Int, len: Int): Int
+
+  /** As [[writeArray]], from a direct buffer. */
+  def writeDirect(sandbox: Long, src: ByteBuffer, pos: Int, len: Int): Int
+
+  /** Says that no more input will come. */
+  def closeInput(sandbox: Long): Unit
+
+  /** Traps the guest promptly. Stopping again does nothing. */
+  def stop(sandbox: Long, reason: String): Unit
+
+  /** Frees the handle, and stops the sandbox if it runs. */
+  def release(sandbox: Long): Unit
+
+  /** Arms the limits of the task that begins now; 0 is none. */
+  def beginTask(sandbox: Long, deadlineMillis: Long, cpuMillis: Long): Unit
+
+  /** JSON figures of one sandbox. */
+  def stats(sandbox: Long): String
+
+  /** JSON figures of the engine. */
+  def engineStats(): String
+}
+
+object Sandboxes {
+
+  /** The bits of [[Sandboxes.await]], equal to those of `java.nio.channels.SelectionKey`. */
+  val Readable = 1
+  val Writable = 4
+}

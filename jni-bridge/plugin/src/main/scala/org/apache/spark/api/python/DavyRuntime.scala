@@ -1,0 +1,105 @@
+package org.apache.spark.api.python
+
+import java.util.concurrent.ConcurrentHashMap
+import java.util.concurrent.atomic.AtomicReference
+
+import davy._
+import org.apache.spark.{SparkEnv, TaskContext}
+import org.apache.spark.davy.SparkFolders
+import org.apache.spark.internal.config.Python.PYTHON_WORKER_REUSE
+import org.slf4j.LoggerFactory
+
+/** Davy in one SparkEnv: it starts sandboxes with what this Spark application grants them, and frees
+  * whatever is left when the application ends.
+  */
+private[spark] final class DavyRuntime(conf: DavyConf, env: SparkEnv, image: ImageOpening) {
+  private val log = LoggerFactory.getLogger("davy.DavyRuntime")
+  private val folders = new SparkFolders(env.conf)
+  private val live = ConcurrentHashMap.newKeySet[DavyWorker]()
+  @volatile private var closed = false
+
+  /** Whether a sandbox serves one task after another. */
+  val reuse: Boolean = env.conf.get(PYTHON_WORKER_REUSE)
+
+  /** Idle sandboxes kept for one factory. Spark 4.1 has a setting for it; 4.0 keeps them all. */
+  val maxIdle: Int = env.conf
+    .getOption("spark.python.factory.idleWorkerMaxPoolSize")
+    .flatMap(_.toIntOption)
+    .filter(_ > 0)
+    .getOrElse(
+      math.max(Runtime.getRuntime.availableProcessors, env.conf.getInt("spark.executor.cores", 1))
+    )
+
+  /** A worker whose sandbox boots at its first use. */
+  def start(module: String, envVars: Map[String, String], reuse: Boolean): DavyWorker = {
+    val scratch = new AtomicReference[SparkFolders.Scratch]
+    val self = new AtomicReference[DavyWorker]
+    val sandbox = new Sandbox(
+      () => boot(module, envVars, reuse, scratch),
+      TaskLimits(conf.deadlineMillis, conf.cpuMillis),
+      () => {
+        Option(scratch.get).foreach(_.deleteLater())
+        live.remove(self.get)
+        log.debug(s"Davy freed a sandbox of $module")
+      }
+    )
+    val worker = new DavyWorker(new DavyChannel(sandbox))
+    self.set(worker)
+    live.add(worker)
+    if (closed) worker.stop()
+    worker
+  }
+
+  /** A worker for the parts of Spark that make their own factory, without a SparkEnv's. */
+  def simpleWorker(
+      module: String,
+      envVars: Map[String, String],
+      blocking: Boolean
+  ): (PythonWorker, Option[ProcessHandle]) = {
+    val worker = start(module, envVars, reuse = false)
+    worker.davyChannel.configureBlocking(blocking)
+    worker.refresh()
+    (worker, DavyWorkerHandle.of(worker))
+  }
+
+  def isClosed: Boolean = closed
+
+  /** Stops every sandbox that is left. */
+  def close(): Unit = {
+    closed = true
+    live.forEach(_.stop())
+  }
+
+  /** On the thread that needs the sandbox, outside Spark's locks. */
+  private def boot(
+      module: String,
+      envVars: Map[String, String],
+      reuse: Boolean,
+      scratch: AtomicReference[SparkFolders.Scratch]
+  ): Guest = {
+    val opened = image.await(() => Interruption.check())
+    val own = folders.newScratch()
+    scratch.set(own)
+    val path = WorkerPath.of(envVars, folders.privateFolder)
+    val files = folders.filesRoot(envVars.get("SPARK_JOB_ARTIFACT_UUID").filter(_ != "default"))
+    val name = taskName(module)
+    val spec = SandboxSpec(
+      worker = module,
+      env = envVars + ("PYTHONPATH" -> path.entries.mkString(java.io.File.pathSeparator)),
+      sysPath = path.entries,
+      cwd = files.filter(_.ofSession).map(_.path.toString),
+      reuse = reuse,
+      dirs = DirGrant(own.path, SandboxSpec.GuestScratch, write = true) +:
+        (path.folders ++ files.map(_.path)).map(p => DirGrant(p, p.toString)),
+      admits = folders.admits,
+      name = name
+    )
+    log.debug(s"Davy starts a sandbox of $module for $name")
+    Guest(opened.sandboxes, opened.sandboxes.startSandbox(opened.handle, spec.toJson(conf)))
+  }
+
+  private def taskName(module: String): String = Option(TaskContext.get()).fold(module) { task =>
+    s"task ${task.partitionId()}.${task.attemptNumber()} in stage ${task.stageId()} " +
+      s"(TID ${task.taskAttemptId()})"
+  }
+}

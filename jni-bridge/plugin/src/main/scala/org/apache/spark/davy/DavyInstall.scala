@@ -1,0 +1,52 @@
+package org.apache.spark.davy
+
+import scala.util.control.NonFatal
+
+import davy.{DavyConf, DavyException, ImageOpening}
+import org.apache.spark.{SparkContext, SparkEnv}
+import org.apache.spark.api.python.DavyWorkers
+import org.slf4j.LoggerFactory
+
+/** Puts Davy into a SparkEnv. Doing so again changes nothing: local mode does it twice. */
+object DavyInstall {
+  private val log = LoggerFactory.getLogger("davy.DavyPlugin")
+
+  /** Spark 4.3's dispatcher for UDFs outside of SparkEnv's workers: it starts processes. */
+  private val Unified = "spark.sql.execution.udf.unified.execution.enabled"
+
+  /** A driver refuses to start with what cannot work: nothing has run yet. */
+  def onDriver(sc: SparkContext): Unit = {
+    val conf = DavyConf.of(sc.conf.getAll)
+    SparkPatch().foreach(problem => throw DavyException.host(problem))
+    DavyWorkers.install(sc.env, conf, ImageOpening.of(conf))
+    if (hasUnified) sc.conf.set(Unified, "false")
+    JarShipping.ship(sc)
+  }
+
+  /** An executor starts in any case: one whose plugin throws exits, Spark starts the next, and
+    * nobody reads why. Its tasks fail instead, with the sentence.
+    */
+  def onExecutor(env: SparkEnv): Unit =
+    try {
+      val conf = DavyConf.of(env.conf.getAll)
+      SparkPatch().foreach(problem => throw DavyException.host(problem))
+      FilesFolder.give(env)
+      val _ = DavyWorkers.install(env, conf, ImageOpening.of(conf))
+    } catch {
+      case NonFatal(e) =>
+        log.error("Davy cannot serve this executor; its Python tasks will fail", e)
+        val sentence = e match {
+          case known: DavyException => known
+          case other => DavyException.host(s"Davy cannot serve this executor: $other", other)
+        }
+        val _ = DavyWorkers.install(env, DavyConf.default, ImageOpening.failed(sentence))
+    }
+
+  /** Stops the sandboxes that are left. */
+  def shutdown(env: SparkEnv): Unit = DavyWorkers.of(env).foreach(_.close())
+
+  private def hasUnified: Boolean = {
+    val dispatcher = "org/apache/spark/udf/worker/core/direct/DirectWorkerDispatcher.class"
+    classOf[SparkEnv].getClassLoader.getResource(dispatcher) != null
+  }
+}

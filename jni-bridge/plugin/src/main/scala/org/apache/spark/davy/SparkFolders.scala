@@ -1,0 +1,93 @@
+package org.apache.spark.davy
+
+import java.io.{File, IOException}
+import java.nio.file.{Files, Path, StandardCopyOption}
+import java.util.concurrent.CompletableFuture
+import scala.jdk.CollectionConverters._
+import scala.util.Using
+
+import davy.Admit
+import org.apache.spark.{SparkConf, SparkFiles}
+import org.apache.spark.util.Utils
+
+/** Spark's folders on this machine, and Davy's own beside them. */
+private[spark] final class SparkFolders(conf: SparkConf) {
+  import SparkFolders._
+
+  // Spark deletes what it made beneath its local folders when the JVM ends.
+  private lazy val own: Path = Utils.createTempDir(Utils.getLocalDir(conf), "davy").toPath
+  private lazy val scratches = Files.createDirectories(own.resolve("scratch"))
+
+  /** Holds Spark's Python files where their own folder must not be shown to a guest. */
+  lazy val privateFolder: Path = Files.createDirectories(own.resolve("python"))
+
+  /** For the files that the application adds, on executors; see [[FilesFolder]]. */
+  lazy val filesFolder: Path = Files.createDirectories(own.resolve("files"))
+
+  /** A fresh, empty folder that only this user can enter. */
+  def newScratch(): Scratch = new Scratch(Files.createTempDirectory(scratches, "s"))
+
+  /** The folder of `SparkFiles`, or that of one session of Spark Connect: its files are nobody
+    * else's business.
+    */
+  def filesRoot(session: Option[String]): Option[FilesRoot] = {
+    val root = SparkFiles.getRootDirectory()
+    // "." is the process's own folder; an executor has logs there, and on YARN its tokens.
+    if (root == ".") None
+    else {
+      val path = session.fold(Path.of(root))(Path.of(root).resolve(_))
+      Some(FilesRoot(Files.createDirectories(path), session.isDefined))
+    }
+  }
+
+  /** Where broadcasts lie: executors write each to a file in a local folder, and in local mode the
+    * driver's Python has written it to its own temporary folder there.
+    */
+  lazy val admits: Seq[Admit] = Utils
+    .getOrCreateLocalRootDirs(conf)
+    .toSeq
+    .map(root => Admit(Path.of(root), Seq("broadcast*", "pyspark-*/*")))
+}
+
+private[spark] object SparkFolders {
+
+  /** @param ofSession it belongs to one session of Spark Connect, whose working folder it is */
+  final case class FilesRoot(path: Path, ofSession: Boolean)
+
+  /** The scratch folder of one sandbox. */
+  final class Scratch(val path: Path) {
+
+    /** It may hold much, and whoever frees a sandbox may hold Spark's lock. */
+    def deleteLater(): Unit = {
+      val _ = CompletableFuture.runAsync(() => delete(path.toFile))
+    }
+  }
+
+  /** Makes `copy` hold the same as `original`, a file or a folder: linked if that is possible. */
+  def link(original: Path, copy: Path): Path = {
+    val source = original.toRealPath()
+    if (!Files.exists(copy)) {
+      if (Files.isDirectory(source)) {
+        Files.createDirectories(copy)
+        Using.resource(Files.list(source)) { children =>
+          children.iterator.asScala
+            // A link inside an archive may lead anywhere; a guest would not be let through it.
+            .filterNot(Files.isSymbolicLink(_))
+            .foreach(child => link(child, copy.resolve(child.getFileName.toString)))
+        }
+      } else
+        try Files.createLink(copy, source)
+        catch {
+          case _: IOException | _: UnsupportedOperationException =>
+            Files.copy(source, copy, StandardCopyOption.COPY_ATTRIBUTES)
+        }
+    }
+    copy
+  }
+
+  /** Never follows links: a guest can make one in its scratch folder. */
+  private def delete(file: File): Unit = {
+    if (!Files.isSymbolicLink(file.toPath)) Option(file.listFiles()).foreach(_.foreach(delete))
+    val _ = file.delete()
+  }
+}

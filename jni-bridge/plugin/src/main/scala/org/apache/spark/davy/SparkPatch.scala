@@ -1,0 +1,121 @@
+package org.apache.spark.davy
+
+import java.util.function.{BooleanSupplier, Function => JavaFunction}
+import scala.jdk.CollectionConverters._
+import scala.util.control.NonFatal
+
+import javassist.{ClassPool, CtField, LoaderClassPath}
+import org.apache.spark.SparkEnv
+import org.apache.spark.api.python.DavyWorkers
+import org.slf4j.LoggerFactory
+
+/** Closes the ways by which Spark starts Python processes without asking its SparkEnv. Two methods
+  * get a first line, before their classes are loaded; where Davy is not installed in the current
+  * SparkEnv they do what they always did.
+  */
+private[spark] object SparkPatch {
+  private val log = LoggerFactory.getLogger("davy.SparkPatch")
+  private val loader = classOf[SparkEnv].getClassLoader
+
+  /** @param target the class with the method
+    * @param neighbour a class of the same package, to define the patched one beside
+    * @param hookType of the static field that the first line asks
+    */
+  private case class Patch(
+      target: String,
+      method: String,
+      neighbour: String,
+      hookType: String,
+      firstLine: String,
+      hook: AnyRef
+  )
+
+  private val Field = "davyHook"
+  private val Python = "org.apache.spark.api.python."
+  private val Direct = "org.apache.spark.udf.worker.core.direct."
+
+  private val patches = Seq(
+    // Streaming's foreachBatch, listeners, stateful processors and Python streaming sources make a
+    // factory of their own and ask it for a simple worker.
+    Patch(
+      Python + "PythonWorkerFactory",
+      "createSimpleWorker",
+      Python + "SpecialLengths",
+      "java.util.function.Function",
+      """{
+        if (davyHook != null) {
+          Object worker = davyHook.apply(
+            new Object[] { this.workerModule, this.envVars, Boolean.valueOf($1) });
+          if (worker != null) { return (scala.Tuple2) worker; }
+        }
+      }""",
+      new JavaFunction[Array[AnyRef], AnyRef] {
+        override def apply(a: Array[AnyRef]): AnyRef = DavyWorkers
+          .of(SparkEnv.get)
+          .map(
+            _.simpleWorker(
+              a(0).asInstanceOf[String],
+              a(1).asInstanceOf[Map[String, String]],
+              a(2).asInstanceOf[Boolean]
+            )
+          )
+          .orNull
+      }
+    ),
+    // Spark 4.3's new dispatcher. Davy switches it off; a session could switch it on again.
+    Patch(
+      Direct + "DirectWorkerDispatcher",
+      "launchProcess",
+      Direct + "DirectWorkerTimeoutException",
+      "java.util.function.BooleanSupplier",
+      """{
+        if (davyHook != null && davyHook.getAsBoolean()) {
+          throw new UnsupportedOperationException("Davy does not serve Spark's unified UDF execution,"
+            + " which starts processes: set spark.sql.execution.udf.unified.execution.enabled=false");
+        }
+      }""",
+      new BooleanSupplier {
+        override def getAsBoolean: Boolean = DavyWorkers.of(SparkEnv.get).isDefined
+      }
+    )
+  )
+
+  /** Patches what is there to patch, once per JVM; the sentence of what is in the way, if any. */
+  def apply(): Option[String] = synchronized {
+    patches.filter(p => exists(p.target)).flatMap(install).headOption
+  }
+
+  private def install(patch: Patch): Option[String] =
+    try {
+      val loaded: Class[_] =
+        try define(patch)
+        catch {
+          // It is loaded already: by an earlier SparkContext with Davy, or by one without.
+          case NonFatal(e) => load(patch.target)
+        }
+      loaded.getField(Field).set(null, patch.hook)
+      None
+    } catch {
+      case e @ (NonFatal(_) | _: LinkageError) =>
+        log.error(s"Davy cannot patch ${patch.target}.${patch.method}", e)
+        Some(
+          s"Davy cannot close a way by which Spark starts Python processes (${patch.method} of " +
+            s"${patch.target}), because this JVM ran Python work without Davy before. Start the " +
+            "application in a new JVM."
+        )
+    }
+
+  private def define(patch: Patch): Class[_] = {
+    val pool = new ClassPool(true)
+    pool.appendClassPath(new LoaderClassPath(loader))
+    val target = pool.get(patch.target)
+    target.addField(CtField.make(s"public static volatile ${patch.hookType} $Field;", target))
+    target.getDeclaredMethods(patch.method).foreach(_.insertBefore(patch.firstLine))
+    target.toClass(load(patch.neighbour))
+  }
+
+  private def exists(name: String): Boolean =
+    loader.getResources(name.replace('.', '/') + ".class").asScala.nonEmpty
+
+  private def load(name: String): Class[_] = Class.forName(name, true, loader)
+}

@@ -1,0 +1,56 @@
+package davy
+
+import com.fasterxml.jackson.databind.ObjectMapper
+import java.nio.file.Path
+
+class SandboxSpecSuite extends munit.FunSuite {
+  private val env = Map(
+    "SPARK_BUFFER_SIZE" -> "4096",
+    "SPARK_LOCAL_DIRS" -> "/mnt/spark",
+    "SPARK_PIPELINED_UDF" -> "1",
+    "SPARK_PIPELINED_UDF_QUEUE_DEPTH" -> "2",
+    "PYTHONHASHSEED" -> "0"
+  )
+  private val spec = SandboxSpec(
+    worker = "pyspark.worker",
+    env = env,
+    sysPath = Seq("/opt/pyspark.zip"),
+    cwd = None,
+    reuse = true,
+    dirs = Seq(DirGrant(Path.of("/local/s1"), "/tmp", write = true)),
+    admits = Seq(Admit(Path.of("/local"), Seq("broadcast*", "pyspark-*/*"))),
+    name = "task \"0\""
+  )
+
+  test("the JSON is what the native half reads") {
+    val conf = DavyConf.of(
+      Seq("spark.davy.grant.read" -> "/data,/out", "spark.davy.grant.write" -> "/out")
+    )
+    val mapper = new ObjectMapper
+    val expected = """{
+      "session": {"worker": "pyspark.worker",
+        "env": {"SPARK_BUFFER_SIZE": "4096", "SPARK_LOCAL_DIRS": "/tmp", "PYTHONHASHSEED": "0"},
+        "sys_path": ["/opt/pyspark.zip"], "cwd": null, "reuse": true, "buffer_size": 4096},
+      "limits": {"memory_bytes": 2147483648, "output_bytes": 0, "log_bytes": 16777216,
+        "open_files": 256},
+      "grants": {"dirs": [{"host": "/local/s1", "guest": "/tmp", "write": true},
+          {"host": "/out", "guest": "/out", "write": true},
+          {"host": "/data", "guest": "/data", "write": false}],
+        "admit": [{"root": "/local", "patterns": ["broadcast*", "pyspark-*/*"]}],
+        "env": {}, "clock": "real", "random": "real"},
+      "channel_bytes": 262144, "name": "task \"0\""}"""
+    assertEquals(mapper.readTree(spec.toJson(conf)), mapper.readTree(expected))
+  }
+
+  test("Spark's memory for Python wins, within what 32 bits address") {
+    def memory(mb: String) =
+      SandboxSpec.memoryBytes(Map("PYSPARK_EXECUTOR_MEMORY_MB" -> mb), DavyConf.default)
+    assertEquals(memory("300"), 300L << 20)
+    assertEquals(memory("9000"), DavyConf.MaxMemory)
+    assertEquals(memory("0"), 2L << 30)
+    assertEquals(
+      SandboxSpec.memoryBytes(Map("PYSPARK_PLANNER_MEMORY_MB" -> "64"), DavyConf.default),
+      64L << 20
+    )
+  }
+}
