@@ -54,7 +54,7 @@ def _apply(session):
     try:
         os.chdir(cwd)
     except OSError:
-        os.chdir("/")  # no scratch directory was granted
+        os.chdir("/usr/local")  # no such directory was granted; the image's own always is
 
 
 _image_path = []
@@ -62,6 +62,8 @@ _image_path = []
 
 def boot():
     """Imports the worker module. No user code runs here."""
+    # CPython lowers its default to 600 on WASI; the guest's stack holds the usual depth.
+    sys.setrecursionlimit(1000)
     _image_path[:] = sys.path
     session = _session()
     _apply(session)

@@ -2,12 +2,14 @@
 
 use crate::failure::Failure;
 use davy_runtime::{
-    AdmitRule, ClockPolicy, DirGrant, Grants, Limits, RandomPolicy, SandboxSpec, StderrLog,
+    AdmitRule, ClockPolicy, DirGrant, Grants, Limits, RandomPolicy, SandboxSpec, SnapshotKey,
+    StderrLog,
 };
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,9 +70,7 @@ pub(crate) fn parse(json: &str) -> Result<SandboxSpec, Failure> {
     if let Some(seed) = session_env(HASH_SEED) {
         env.push((HASH_SEED.into(), seed));
     }
-    // What `davy_worker.boot` depends on; sandboxes alike in it share a snapshot.
-    let boot = serde_json::json!([spec.session["worker"], spec.session["sys_path"], env]);
-    let snapshot_key = blake3::hash(boot.to_string().as_bytes()).to_hex().to_string();
+    let snapshot_key = snapshot_key(&spec.session, &env);
     let defaults = Limits::default();
     let or = |n: u64, none: u64| if n == 0 { none } else { n };
     Ok(SandboxSpec {
@@ -106,4 +106,24 @@ pub(crate) fn parse(json: &str) -> Result<SandboxSpec, Failure> {
         log: Arc::new(StderrLog),
         snapshot_key: Some(snapshot_key),
     })
+}
+
+/// What `davy_worker.boot` depends on; sandboxes alike in it share a snapshot. It may be kept on
+/// disk if every entry of `sys_path` is a file, known by its size and time of change: a folder's
+/// modules could change unseen.
+fn snapshot_key(session: &serde_json::Value, env: &[(String, String)]) -> SnapshotKey {
+    let mut on_disk = true;
+    let mut files = Vec::new();
+    for path in session["sys_path"].as_array().into_iter().flatten().filter_map(|p| p.as_str()) {
+        match std::fs::metadata(path) {
+            Ok(meta) if meta.is_file() => {
+                let changed = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
+                files.push((path, meta.len(), changed.map(|t| t.as_nanos().to_string())));
+            }
+            Ok(_) => on_disk = false,
+            Err(_) => files.push((path, 0, None)), // absent in the guest as well
+        }
+    }
+    let boot = serde_json::json!([session["worker"], session["sys_path"], env, files]);
+    SnapshotKey { key: blake3::hash(boot.to_string().as_bytes()).to_hex().to_string(), on_disk }
 }

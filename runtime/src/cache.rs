@@ -94,6 +94,17 @@ impl Cache {
         Ok((loaded, Entry { path, _lock: lock }))
     }
 
+    /// Answers the entry `key` if it is there and sound; never builds.
+    pub(crate) fn find<T>(&self, key: &str, load: impl Fn(&Path) -> Option<T>) -> Option<T> {
+        let lock =
+            OpenOptions::new().write(true).open(self.root.join(format!("{key}.lock"))).ok()?;
+        // An entry being written is not there yet.
+        flock(&lock, FlockOperation::NonBlockingLockShared).ok()?;
+        let loaded = load(&self.root.join(key))?;
+        touch(&lock);
+        Some(loaded)
+    }
+
     fn build<E: From<CacheError>>(
         &self,
         path: &Path,

@@ -8,6 +8,7 @@ use crate::fault::{Fault, ImageError};
 use crate::imports::{self, GuestState};
 use crate::instrument::{Facts, instrument};
 use crate::manifest::{Manifest, Part};
+use crate::sandbox::SnapshotKey;
 use crate::snapshot::Snapshot;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -22,6 +23,7 @@ pub(crate) const FORMAT_VERSION: u32 = 1;
 pub(crate) const MANIFEST: &str = "manifest.json";
 pub(crate) const MODULE: &str = "module.wasm";
 pub(crate) const FILES: &str = "files.tar";
+const SNAPSHOT: &str = "memory.snapshot";
 
 /// Largest entry believed, bytes: a lying header must not make the host allocate without bound.
 const MAX_PART: u64 = 512 << 20;
@@ -30,6 +32,7 @@ const MAX_PART: u64 = 512 << 20;
 pub struct Image {
     pub(crate) engine: Engine,
     pub(crate) pre: InstancePre<GuestState>,
+    key: String,
     facts: Facts,
     manifest: Manifest,
     entry: Entry,
@@ -69,6 +72,7 @@ impl Image {
         Ok(Image {
             engine: engine.clone(),
             pre,
+            key,
             facts: loaded.facts,
             manifest: loaded.manifest,
             entry,
@@ -86,8 +90,26 @@ impl Image {
         self.entry.path.join("files")
     }
 
-    pub(crate) fn snapshot(&self, key: &str) -> Option<Arc<Snapshot>> {
-        self.snapshots.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    /// The snapshot under `key`, of this process or, if it may be kept there, of the cache.
+    pub(crate) fn snapshot(&self, key: &SnapshotKey) -> Option<Arc<Snapshot>> {
+        let mut known = self.snapshots.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(snapshot) = known.get(&key.key) {
+            return Some(Arc::clone(snapshot));
+        }
+        if !key.on_disk {
+            return None;
+        }
+        let load = |folder: &Path| Snapshot::load(&folder.join(SNAPSHOT));
+        let snapshot = Arc::new(self.engine.cache.find(&self.cache_key(key), load)?);
+        known.insert(key.key.clone(), Arc::clone(&snapshot));
+        Some(snapshot)
+    }
+
+    fn cache_key(&self, key: &SnapshotKey) -> String {
+        format!(
+            "snapshot-{}",
+            blake3::hash(format!("{} {}", self.key, key.key).as_bytes()).to_hex()
+        )
     }
 
     /// Whether memory and stack pointer are this guest's whole state.
@@ -95,12 +117,28 @@ impl Image {
         self.facts.snapshot_complete
     }
 
-    pub(crate) fn keep_snapshot(&self, key: &str, snapshot: Snapshot) {
-        self.snapshots
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .entry(key.to_owned())
-            .or_insert_with(|| Arc::new(snapshot));
+    /// Keeps a snapshot for later sandboxes; the first one under a key counts.
+    pub(crate) fn keep_snapshot(&self, key: &SnapshotKey, snapshot: Snapshot) {
+        let snapshot = Arc::new(snapshot);
+        let mut known = self.snapshots.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.contains_key(&key.key) {
+            return;
+        }
+        known.insert(key.key.clone(), Arc::clone(&snapshot));
+        drop(known);
+        if key.on_disk {
+            let (cache, name) = (self.engine.cache.clone(), self.cache_key(key));
+            // Beside the task, which need not wait for the disk. A snapshot that cannot be saved
+            // costs the next process a boot, no more.
+            let save = move || {
+                let load = |folder: &Path| Snapshot::load(&folder.join(SNAPSHOT));
+                let _ = cache.entry(&name, load, |folder| {
+                    let path = folder.join(SNAPSHOT);
+                    snapshot.save(&path).map_err(|e| CacheError::new(&path, e))
+                });
+            };
+            let _ = std::thread::Builder::new().name("davy-snapshot".into()).spawn(save);
+        }
     }
 }
 

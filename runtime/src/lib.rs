@@ -43,4 +43,4 @@ pub use limits::{LimitKind, Limits};
 pub use log::{LogSink, StderrLog};
 pub use manifest::Manifest;
 pub use pack::pack;
-pub use sandbox::{Sandbox, SandboxSpec, SandboxStats};
+pub use sandbox::{Sandbox, SandboxSpec, SandboxStats, SnapshotKey};

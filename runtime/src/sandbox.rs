@@ -44,7 +44,16 @@ pub struct SandboxSpec {
     pub log: Arc<dyn LogSink>,
     /// Sandboxes of one image whose boot reads the same part of the session share a snapshot of
     /// the booted guest under this key; `None` boots afresh.
-    pub snapshot_key: Option<String>,
+    pub snapshot_key: Option<SnapshotKey>,
+}
+
+/// Names what the boot of a guest depends on.
+#[derive(Debug, Clone)]
+pub struct SnapshotKey {
+    /// A digest of everything boot reads: worker, paths, environment, versions of the files.
+    pub key: String,
+    /// Whether the key is exact enough to keep the snapshot in the cache for other processes.
+    pub on_disk: bool,
 }
 
 /// A running guest. Dropping it stops the guest.
@@ -252,7 +261,7 @@ struct Guest {
     watched: Arc<Watched>,
     meter: Arc<Meter>,
     limits: Limits,
-    snapshot_key: Option<String>,
+    snapshot_key: Option<SnapshotKey>,
     began: Instant,
 }
 
@@ -284,7 +293,7 @@ impl Guest {
             let wanted = abi::ABI_VERSION;
             return Err(Fault::guest(format!("it speaks contract {abi}, the host {wanted}")));
         }
-        let key = self.snapshot_key.as_deref();
+        let key = self.snapshot_key.as_ref();
         match key.and_then(|key| self.image.snapshot(key)) {
             Some(snapshot) => {
                 snapshot.restore(&mut *store, memory)?;

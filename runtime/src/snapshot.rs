@@ -10,7 +10,9 @@ use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::mm::{MapFlags, ProtFlags};
 use std::ffi::c_void;
 use std::fs::File;
+use std::io::Write;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use wasmtime::{AsContextMut, Memory};
 
 const WASM_PAGE: usize = 64 << 10;
@@ -23,21 +25,60 @@ pub(crate) struct Snapshot {
     pub(crate) stack_pointer: i32,
 }
 
+const MAGIC: &[u8; 8] = b"DAVYSNP1";
+const PAGE: usize = 4096;
+
 impl Snapshot {
-    /// Copies `memory`, leaving out pages that are all zero.
-    pub(crate) fn take(memory: &[u8], stack_pointer: i32) -> std::io::Result<Snapshot> {
-        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        let file = File::from(rustix::fs::memfd_create("davy-snapshot", flags)?);
-        file.set_len(memory.len() as u64)?;
-        const STEP: usize = 4096;
-        for (i, page) in memory.chunks(STEP).enumerate() {
+    /// Writes the snapshot as a file: magic, BLAKE3 of the rest, stack pointer, length, and each
+    /// page that is not zero after its number.
+    pub(crate) fn save(&self, path: &Path) -> std::io::Result<()> {
+        let mut body = Vec::with_capacity(self.bytes);
+        body.extend_from_slice(&self.stack_pointer.to_le_bytes());
+        body.extend_from_slice(&(self.bytes as u64).to_le_bytes());
+        let mut page = [0; PAGE];
+        for number in 0..self.bytes / PAGE {
+            self.file.read_exact_at(&mut page, (number * PAGE) as u64)?;
             if page.iter().any(|&b| b != 0) {
-                file.write_all_at(page, (i * STEP) as u64)?;
+                body.extend_from_slice(&(number as u32).to_le_bytes());
+                body.extend_from_slice(&page);
             }
         }
-        let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
-        rustix::fs::fcntl_add_seals(&file, seals)?;
-        Ok(Snapshot { file, bytes: memory.len(), stack_pointer })
+        let mut file = File::create(path)?;
+        file.write_all(MAGIC)?;
+        file.write_all(blake3::hash(&body).as_bytes())?;
+        file.write_all(&body)?;
+        file.sync_all()
+    }
+
+    /// Reads a saved snapshot; `None` if it is missing or damaged.
+    pub(crate) fn load(path: &Path) -> Option<Snapshot> {
+        let bytes = std::fs::read(path).ok()?;
+        let body = bytes.strip_prefix(MAGIC)?;
+        let (digest, body) = body.split_at_checked(blake3::OUT_LEN)?;
+        if blake3::hash(body).as_bytes()[..] != *digest {
+            return None;
+        }
+        let (pointer, body) = body.split_first_chunk::<4>()?;
+        let (length, pages) = body.split_first_chunk::<8>()?;
+        let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
+        let file = blank(length).ok()?;
+        for page in pages.chunks_exact(4 + PAGE) {
+            let (number, content) = page.split_first_chunk::<4>()?;
+            let at = u64::from(u32::from_le_bytes(*number)) * PAGE as u64;
+            file.write_all_at(content, at).ok()?;
+        }
+        freeze(file, length, i32::from_le_bytes(*pointer)).ok()
+    }
+
+    /// Copies `memory`, leaving out pages that are all zero.
+    pub(crate) fn take(memory: &[u8], stack_pointer: i32) -> std::io::Result<Snapshot> {
+        let file = blank(memory.len())?;
+        for (number, page) in memory.chunks(PAGE).enumerate() {
+            if page.iter().any(|&b| b != 0) {
+                file.write_all_at(page, (number * PAGE) as u64)?;
+            }
+        }
+        freeze(file, memory.len(), stack_pointer)
     }
 
     /// Maps the snapshot over `memory`, growing it first. The instance must not have run yet.
@@ -74,4 +115,18 @@ impl Snapshot {
         };
         mapped.map(|_| ()).map_err(|e| Fault::host(format!("mapping a snapshot: {e}")))
     }
+}
+
+/// An anonymous file of zeros that takes no memory yet.
+fn blank(bytes: usize) -> std::io::Result<File> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let file = File::from(rustix::fs::memfd_create("davy-snapshot", flags)?);
+    file.set_len(bytes as u64)?;
+    Ok(file)
+}
+
+fn freeze(file: File, bytes: usize, stack_pointer: i32) -> std::io::Result<Snapshot> {
+    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+    rustix::fs::fcntl_add_seals(&file, seals)?;
+    Ok(Snapshot { file, bytes, stack_pointer })
 }

@@ -1,0 +1,121 @@
+//! Question: what does one sandbox of the real image cost to open, boot, start from a snapshot,
+//! stop, and feed? Not measured: Spark, the JVM, the user's code.
+#![allow(missing_docs, clippy::unwrap_used)] // criterion's macros; a failed benchmark may panic
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use davy_runtime::{
+    Cache, DirGrant, Engine, Fault, Grants, Image, Limits, READABLE, Sandbox, SandboxSpec,
+    SnapshotKey, StderrLog, WRITABLE,
+};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+const ECHO: &str = "def main(infile, outfile):
+    while chunk := infile.read1(65536):
+        outfile.write(chunk)
+";
+
+struct Bench {
+    image: Arc<Image>,
+    path: std::path::PathBuf,
+    engine: Engine,
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-python/images/python-3.11.davy");
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("echo.py"), ECHO).unwrap();
+        let engine = Engine::new(Cache::new(folder.path().join("cache"), 1 << 30)).unwrap();
+        let image = Arc::new(Image::open(&engine, &path).unwrap());
+        Bench { image, path, engine, folder }
+    }
+
+    fn start(&self, key: Option<&str>) -> Sandbox {
+        let code = self.folder.path().to_path_buf();
+        let session = serde_json::json!({
+            "worker": "echo", "sys_path": [&code], "env": {}, "cwd": null, "reuse": false,
+            "buffer_size": 65536,
+        });
+        let grant = DirGrant { guest: code.display().to_string(), host: code, write: false };
+        let spec = SandboxSpec {
+            name: "bench".into(),
+            session: session.to_string().into_bytes(),
+            limits: Limits::default(),
+            grants: Grants { dirs: vec![grant], ..Grants::default() },
+            channel_bytes: 256 << 10,
+            log: Arc::new(StderrLog),
+            snapshot_key: key.map(|key| SnapshotKey { key: key.into(), on_disk: false }),
+        };
+        Sandbox::start(&self.image, spec).unwrap()
+    }
+}
+
+/// Gives one byte and waits for it: the guest's worker is up and consuming.
+fn first_byte(sandbox: &Sandbox) {
+    let channels = sandbox.channels();
+    channels.write(b"x");
+    channels.end_input();
+    while channels.wait_ready(READABLE, Duration::from_secs(9)) == 0 {}
+    assert_eq!(channels.read(&mut [0; 8]), Some(1));
+}
+
+fn echo(sandbox: &Sandbox, bytes: usize) {
+    let (channels, data) = (sandbox.channels(), vec![7u8; 64 << 10]);
+    let (mut given, mut back, mut buffer) = (0, 0, vec![0; 64 << 10]);
+    while back < bytes {
+        let ops = if given < bytes { READABLE | WRITABLE } else { READABLE };
+        let ready = channels.wait_ready(ops, Duration::from_secs(9));
+        if ready & WRITABLE != 0 {
+            given += channels.write(&data[..data.len().min(bytes - given)]).unwrap();
+            if given == bytes {
+                channels.end_input();
+            }
+        }
+        if ready & READABLE != 0 {
+            back += channels.read(&mut buffer).unwrap();
+        }
+    }
+}
+
+fn sandbox(c: &mut Criterion) {
+    let bench = Bench::new();
+    let mut group = c.benchmark_group("sandbox");
+    group.sample_size(20);
+    group.bench_function("open a cached image", |b| {
+        b.iter(|| Image::open(&bench.engine, &bench.path).unwrap());
+    });
+    group.bench_function("boot to first byte", |b| b.iter(|| first_byte(&bench.start(None))));
+    first_byte(&bench.start(Some("k")));
+    group.bench_function("snapshot to first byte", |b| {
+        b.iter(|| first_byte(&bench.start(Some("k"))));
+    });
+    group.bench_function("stop a waiting guest", |b| {
+        b.iter_batched(
+            || {
+                let sandbox = bench.start(Some("k"));
+                while sandbox.stats().start_us == 0 {
+                    std::thread::yield_now();
+                }
+                sandbox
+            },
+            |sandbox| {
+                sandbox.interrupt().stop(Fault::Stopped { reason: "bench".into() });
+                sandbox.wait().unwrap_err()
+            },
+            BatchSize::PerIteration,
+        );
+    });
+    const BYTES: usize = 32 << 20;
+    group.sample_size(10).throughput(Throughput::Bytes(BYTES as u64));
+    group.bench_function("echo through both channels", |b| {
+        b.iter(|| echo(&bench.start(Some("k")), BYTES));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, sandbox);
+criterion_main!(benches);
