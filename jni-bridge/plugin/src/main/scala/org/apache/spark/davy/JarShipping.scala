@@ -29,12 +29,14 @@ private[spark] object JarShipping {
             "--jars, or set spark.executor.extraClassPath to where the executors have it."
         )
       }
-      try sc.addJar(jar.toString)
-      catch {
-        case NonFatal(e) =>
-          throw DavyException.host(s"Davy's jar $jar cannot be sent to the executors: $e", e)
-      }
-      sc.conf.set(InitialJars, sc.listJars().mkString(","))
+      // Not `addJar`, by which each executor would fetch it again for its first task.
+      val url =
+        try sc.env.rpcEnv.fileServer.addJar(jar.toFile)
+        catch {
+          case NonFatal(e) =>
+            throw DavyException.host(s"Davy's jar $jar cannot be sent to the executors: $e", e)
+        }
+      sc.conf.set(InitialJars, (sc.conf.getOption(InitialJars).toSeq :+ url).mkString(","))
       log.info(s"Davy sends its jar $jar to the executors")
     }
   }

@@ -6,7 +6,7 @@ import java.util.concurrent.CompletableFuture
 import scala.jdk.CollectionConverters._
 import scala.util.Using
 
-import davy.Admit
+import davy.{Admit, DavyException}
 import org.apache.spark.{SparkConf, SparkFiles}
 import org.apache.spark.util.Utils
 
@@ -15,7 +15,7 @@ private[spark] final class SparkFolders(conf: SparkConf) {
   import SparkFolders._
 
   // Spark deletes what it made beneath its local folders when the JVM ends.
-  private lazy val own: Path = Utils.createTempDir(Utils.getLocalDir(conf), "davy").toPath
+  private lazy val own: Path = Utils.createTempDir(localRoots.head, "davy").toPath
   private lazy val scratches = Files.createDirectories(own.resolve("scratch"))
 
   /** Holds Spark's Python files where their own folder must not be shown to a guest. */
@@ -43,10 +43,18 @@ private[spark] final class SparkFolders(conf: SparkConf) {
   /** Where broadcasts lie: executors write each to a file in a local folder, and in local mode the
     * driver's Python has written it to its own temporary folder there.
     */
-  lazy val admits: Seq[Admit] = Utils
-    .getOrCreateLocalRootDirs(conf)
-    .toSeq
-    .map(root => Admit(Path.of(root), Seq("broadcast*", "pyspark-*/*")))
+  lazy val admits: Seq[Admit] =
+    localRoots.map(root => Admit(Path.of(root), Seq("broadcast*", "pyspark-*/*")))
+
+  private lazy val localRoots: Seq[String] = {
+    // Takes a SparkConf up to Spark 4.2 and a supertype of it in 4.3: the call compiles for both,
+    // but not into one that both have.
+    val method = Utils.getClass.getMethods.find(_.getName == "getOrCreateLocalRootDirs")
+    val roots = method.map(_.invoke(Utils, conf).asInstanceOf[Array[String]]).toSeq.flatten
+    if (roots.isEmpty)
+      throw DavyException.host("Davy finds no local folder of Spark on this machine")
+    roots
+  }
 }
 
 private[spark] object SparkFolders {

@@ -82,8 +82,10 @@ private[spark] object SparkPatch {
 
   /** Patches what is there to patch, once per JVM; the sentence of what is in the way, if any. */
   def apply(): Option[String] = synchronized {
-    patches.filter(p => exists(p.target)).flatMap(install).headOption
+    patches.filter(p => exists(p.target) && !done(p)).flatMap(install).headOption
   }
+
+  private val done = scala.collection.mutable.Set[Patch]()
 
   private def install(patch: Patch): Option[String] =
     try {
@@ -94,6 +96,7 @@ private[spark] object SparkPatch {
           case NonFatal(e) => load(patch.target)
         }
       loaded.getField(Field).set(null, patch.hook)
+      done += patch
       None
     } catch {
       case e @ (NonFatal(_) | _: LinkageError) =>
