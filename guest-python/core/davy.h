@@ -1,0 +1,30 @@
+/* The host's side of the guest: four imports, and the module that offers them to Python. */
+#ifndef DAVY_H
+#define DAVY_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdint.h>
+
+#define DAVY_ABI 1
+
+#define DAVY_IMPORT(NAME) __attribute__((import_module("davy"), import_name(#NAME)))
+#define DAVY_EXPORT(NAME) __attribute__((export_name(#NAME)))
+
+/* Blocks until at least one byte has come; 0 is the end of the input. */
+DAVY_IMPORT(channel_read) int32_t davy_channel_read(uint8_t *ptr, int32_t len);
+
+/* Blocks until at least one byte is taken; returns how many were, -1 when the peer is gone. */
+DAVY_IMPORT(channel_write) int32_t davy_channel_write(const uint8_t *ptr, int32_t len);
+
+/* Copies at most `len` bytes of the session document and returns its full length. */
+DAVY_IMPORT(session_read) int32_t davy_session_read(uint8_t *ptr, int32_t len);
+
+/* One control request.  Returns the response's length (when that exceeds `cap`, nothing
+   was copied and the guest asks again) or a negative WASI errno. */
+DAVY_IMPORT(gateway) int32_t davy_gateway(int32_t verb, const uint8_t *req, int32_t req_len,
+                                          uint8_t *resp, int32_t cap);
+
+PyMODINIT_FUNC PyInit__davy(void);
+
+#endif

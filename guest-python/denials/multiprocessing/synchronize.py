@@ -1,0 +1,1 @@
+from . import Barrier, BoundedSemaphore, Condition, Event, Lock, RLock, Semaphore  # noqa: F401

@@ -1,0 +1,55 @@
+"""The command line of guest-python/build."""
+import argparse
+
+from . import step as steps
+from .key import recipe_key
+from .paths import image_path
+from .version import load
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="guest-python/build", description="Build the guest Python image.")
+    parser.add_argument("--python", default="3.11", metavar="MINOR", help="a file of versions/ (default 3.11)")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--key", action="store_true", help="print the recipe key, build nothing")
+    what.add_argument("--check", action="store_true", help="prove that the image carries the recipe key")
+    what.add_argument("--train", action="store_true", help="make the optimisation profile anew")
+    args = parser.parse_args(argv)
+    version = load(args.python)
+
+    if args.key:
+        print(recipe_key(version))
+        return 0
+    if args.check:
+        from .image import carried_key
+        carried, wanted = carried_key(image_path(version.minor)), recipe_key(version)
+        if carried != wanted:
+            print(f"{image_path(version.minor)} was made by recipe {carried}, the tree's is {wanted}: "
+                  "run guest-python/build")
+            return 1
+        print(f"{image_path(version.minor)} carries the recipe key {wanted}")
+        return 0
+
+    from .toolchain import toolchain
+    if args.train:
+        from .train import train
+        steps.total_steps = 3
+        train(version, toolchain())
+        return 0
+
+    from .cpython import native_python
+    from .image import write_image
+    from .libraries import libraries
+    from .module import link, report
+    from .tree import standard_tree
+    from .wasm import wasm_python
+    steps.total_steps = 7
+    tools = toolchain()
+    libs = libraries(tools)
+    native = native_python(version, tools)
+    python = wasm_python(version, tools, libs, native)
+    module = link(version, tools, libs, python)
+    tree = standard_tree(version, python, native)
+    write_image(version, tools, native, module, tree)
+    report(module, tools)
+    return 0

@@ -1,0 +1,26 @@
+"""The recipe key: one digest over everything that decides the image's bytes."""
+import hashlib
+
+from .paths import TREE
+from .version import Version
+
+_EVERYONE = ["build", "inputs.toml", "config.site", "recipe", "core", "denials", "worker"]
+
+
+def recipe_files(version: Version) -> list:
+    roots = [TREE / name for name in _EVERYONE]
+    roots += [TREE / "versions" / f"{version.minor}.toml", TREE / "patches" / version.minor]
+    if version.use_profile:
+        roots.append(version.profile_path())
+    files = []
+    for root in roots:
+        files += [root] if root.is_file() else root.rglob("*")
+    return sorted(f for f in files if f.is_file() and "__pycache__" not in f.parts and f.suffix != ".pyc"
+                  and not f.name.startswith("."))
+
+
+def recipe_key(version: Version) -> str:
+    h = hashlib.sha256()
+    for path in recipe_files(version):
+        h.update(f"{path.relative_to(TREE)}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return h.hexdigest()

@@ -1,0 +1,16 @@
+"""Where the recipe lies, and where its long steps are kept."""
+import os
+from pathlib import Path
+
+#: The folder guest-python/ of the tree.
+TREE = Path(__file__).resolve().parent.parent
+
+
+def cache_root() -> Path:
+    """The folder of everything that can be made again; never inside the tree."""
+    base = os.environ.get("DAVY_CACHE")
+    return (Path(base) if base else Path.home() / ".cache" / "davy") / "guest"
+
+
+def image_path(minor: str) -> Path:
+    return TREE / "images" / f"python-{minor}.davy"

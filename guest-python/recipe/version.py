@@ -1,0 +1,39 @@
+"""One Python version of the recipe: versions/<minor>.toml and what it names."""
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from .paths import TREE
+
+
+@dataclass(frozen=True)
+class Version:
+    minor: str
+    version: str
+    source: str
+    flags: list
+    configure: list
+    packages: list
+    use_profile: bool
+
+    def patches(self) -> list[Path]:
+        """All patches, in the order of their names."""
+        return sorted((TREE / "patches" / self.minor).glob("*.patch"))
+
+    def profile_path(self) -> Path:
+        return TREE / "profile" / f"python-{self.minor}.profdata.xz"
+
+    def profile(self) -> Path | None:
+        if not self.use_profile:
+            return None
+        if not self.profile_path().is_file():
+            raise SystemExit(f"guest-python/build: {self.profile_path()} is missing; make it with --train")
+        return self.profile_path()
+
+
+def load(minor: str) -> Version:
+    path = TREE / "versions" / f"{minor}.toml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.toml")))
+        raise SystemExit(f"guest-python/build: no recipe for Python {minor}; there are: {known}")
+    return Version(**tomllib.loads(path.read_text()))
