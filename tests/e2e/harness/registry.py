@@ -1,0 +1,105 @@
+"""The table of cases: `@case` puts a function into it.
+
+A case is `def name(spark)` and returns any value, or raises: both are outcomes,
+and what stock PySpark does is the expected one.  Its `group` names the Spark
+settings it runs under; cases of one group share a session.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Callable
+
+GROUPS: dict[str, dict[str, str]] = {
+    "default": {},
+    "no_reuse": {"spark.python.worker.reuse": "false"},
+    "no_aqe": {"spark.sql.adaptive.enabled": "false", "spark.sql.shuffle.partitions": "3"},
+    "spill": {
+        "spark.python.worker.memory": "1m",
+        "spark.sql.shuffle.partitions": "3",
+    },
+    "archive": {"spark.archives": "{archive}#toolbox"},
+    # Only with Davy: every limit set low enough to be met within seconds.
+    "limited": {
+        "spark.davy.deadline": "4s",
+        "spark.davy.memory": "192m",
+        "spark.davy.outputBytes": "8m",
+    },
+    "cpu": {"spark.davy.cpuTime": "2s"},
+    "encrypted": {"spark.io.encryption.enabled": "true"},
+    "retry": {"spark.task.maxFailures": "3"},
+    "speculation": {
+        "spark.speculation": "true",
+        "spark.speculation.interval": "50ms",
+        "spark.speculation.minTaskRuntime": "200ms",
+        "spark.speculation.multiplier": "1.2",
+        "spark.speculation.quantile": "0.5",
+    },
+    # A session far from UTC; the process environment's TZ is set with it
+    # (and stays, so this is the last group).
+    "berlin": {"spark.sql.session.timeZone": "America/New_York", "spark.executorEnv.TZ": "Europe/Berlin"},
+}
+
+MODULES = (
+    "rdd",
+    "rdd_placement",
+    "shared_state",
+    "files",
+    "types_udf",
+    "types_wrong",
+    "udf_shapes",
+    "udtf",
+    "errors",
+    "logs",
+    "lifecycle",
+    "cancel",
+    "timezones",
+)
+
+
+# What only Davy does; stock has no outcome to compare with.
+DAVY_MODULES = ("refused", "hostile")
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    name: str
+    run: Callable
+    group: str
+    since: tuple[int, ...]
+    cluster: bool
+    seconds: int
+    differs: str | None
+    markers: bool
+
+
+CASES: dict[str, Case] = {}
+
+
+def case(*groups, since="4.0", cluster=False, seconds=120, differs=None, markers=False, name=None):
+    """Registers a case once per group.
+
+    `since`: the first Spark version that has what it uses.  `cluster`: it also
+    runs on a standalone cluster.  `differs`: the reason why Davy's outcome is
+    allowed to differ from stock's (then only that it has one is compared).
+    `markers`: the lines with `MARK` it leaves in the executor's log count too.
+    """
+
+    def register(run):
+        base = f"{run.__module__.rsplit('.', 1)[-1]}.{name or run.__name__}"
+        for group in groups or ("default",):
+            key = base if group == "default" or len(groups) == 1 else f"{base}@{group}"
+            assert key not in CASES, key
+            version = tuple(int(part) for part in since.split("."))
+            CASES[key] = Case(key, run, group, version, cluster, seconds, differs, markers)
+        return run
+
+    return register
+
+
+def load(modules=MODULES) -> dict[str, Case]:
+    """Imports the modules and returns the cases they registered."""
+    for module in modules:
+        importlib.import_module(f"cases.{module}")
+    return {key: c for key, c in CASES.items() if key.split(".", 1)[0] in modules}
