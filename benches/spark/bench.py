@@ -1,0 +1,101 @@
+"""Question: what does the sandbox cost, or save, a PySpark job, against stock in the same run?
+
+    bench.py [--rounds N] [--rows N] [--quick]
+
+Stock and Davy take turns, a new process each (so each round has its own cold
+start), on local[2].  Prints medians and ratios as a Markdown table and writes
+every value with the machine's description to benches/runs.  Not measured:
+vectorised UDFs (the image has no Arrow yet), clusters, more than two tasks at
+once, the compilation of the image on a machine's first use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+sys.path.insert(0, str(ROOT / "tests/e2e"))
+
+from harness import launch  # noqa: E402
+
+VERSION = "4.3.0"
+# For these a larger figure is the better one.
+RATES = "rows/s"
+
+
+def machine() -> dict:
+    info = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.split(":")[1].strip() for line in info if line.startswith("model name")), platform.machine())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "memory_gib": round(memory / 2**30, 1),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "spark": VERSION,
+        "commit": commit.strip(),
+        "load_before": os.getloadavg()[0],
+    }
+
+
+def measure(mode: str, rows: int, folder: pathlib.Path) -> dict:
+    env = launch.environment(VERSION, mode, "local[2]")
+    python = str(launch.venv(f"spark-{VERSION}") / "bin/python")
+    done = launch.run_program([python, str(HERE / "measure.py"), str(rows)], env, folder / f"{mode}.log", 600)
+    for line in done.log.splitlines():
+        if line.startswith("RESULT "):
+            return json.loads(line[7:])
+    sys.exit(f"error: {mode} gave no result:\n{done.log[-4000:]}")
+
+
+def table(rounds: list[dict]) -> str:
+    lines = ["| | stock | Davy | Davy / stock |", "|---|---|---|---|"]
+    for what in rounds[0][launch.STOCK]:
+        stock, davy = (statistics.median(r[m][what] for r in rounds) for m in (launch.STOCK, launch.DAVY))
+        ratio = f"{davy / stock:.2f}" if stock > 1e-9 else "-"
+        better = " (more is better)" if RATES in what else ""
+        lines.append(f"| {what}{better} | {stock:.3g} | {davy:.3g} | {ratio} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--quick", action="store_true", help="one round of 200,000 rows: does it run at all")
+    args = parser.parse_args()
+    if args.quick:
+        args.rounds, args.rows = 1, 200_000
+    described, rounds = machine(), []
+    with tempfile.TemporaryDirectory(prefix="davy-bench-") as scratch:
+        for n in range(args.rounds):
+            # The order changes from round to round, so that neither mode always runs first.
+            modes = (launch.STOCK, launch.DAVY) if n % 2 == 0 else (launch.DAVY, launch.STOCK)
+            found = {}
+            for mode in modes:
+                print(f"round {n + 1} of {args.rounds}: {mode}", file=sys.stderr, flush=True)
+                found[mode] = measure(mode, args.rows, pathlib.Path(scratch))
+            rounds.append(found)
+    print(table(rounds))
+    if not args.quick:
+        runs = ROOT / "benches/runs"
+        runs.mkdir(exist_ok=True)
+        path = runs / f"{datetime.date.today()}-spark-pickled.json"
+        path.write_text(json.dumps({"machine": described, "rows": args.rows, "rounds": rounds}, indent=1) + "\n")
+        print(f"\nraw values: {path.relative_to(ROOT)}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""Wrong settings, damaged images, bad caches and clusters set up by halves: each ends in a
+sentence that says what is wrong, never in a hang or a fall back to a process."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import zipfile
+
+import pytest
+
+from harness import launch
+from harness.cluster import standalone
+from harness.launch import DAVY, JAR
+
+VERSION = "4.3.0"
+JOB = """
+from pyspark.sql import SparkSession
+spark = SparkSession.builder.getOrCreate()
+print("SUM", spark.sparkContext.parallelize(range(10), 2).map(lambda x: x + 1).sum(), flush=True)
+spark.stop()
+"""
+# No task may wait for long, and a failure is one only once.
+CONF = {"spark.task.maxFailures": "1"}
+
+
+def run(folder, conf=None, master="local[2]", jars=True, extra=None, mode=DAVY, timeout=120):
+    folder.mkdir(parents=True, exist_ok=True)
+    env = launch.environment(VERSION, mode, master, CONF | (conf or {}), jars=jars, extra=extra)
+    python = str(launch.venv(f"spark-{VERSION}") / "bin/python")
+    (folder / "job.py").write_text(JOB)
+    return launch.run_program([python, "job.py"], env, folder / "log.txt", timeout)
+
+
+def said(log: str) -> str:
+    """The first sentence that Davy says in an error."""
+    found = re.search(r"davy\.DavyException: (.*)", log)
+    return found[1] if found else log[-3000:]
+
+
+def packed_image(folder) -> pathlib.Path:
+    """The image inside the jar, as a file of its own."""
+    with zipfile.ZipFile(JAR) as jar:
+        name = next(n for n in jar.namelist() if n.endswith(".davy"))
+        path = folder / "image.davy"
+        path.write_bytes(jar.read(name))
+    return path
+
+
+def test_a_normal_job(tmp_path):
+    assert "SUM 55" in run(tmp_path).log
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("spark.davy.deadlin", "1s", "unknown setting spark.davy.deadlin; did you mean spark.davy.deadline?"),
+        ("spark.davy.zzzzzzzzzz", "1", "unknown setting spark.davy.zzzzzzzzzz; see docs/settings.md"),
+        ("spark.davy.memory", "lots", r'spark.davy.memory is "lots"; it must be .+'),
+        ("spark.davy.memory", "5g", r'spark.davy.memory is "5g"; it must be .+'),
+        ("spark.davy.deadline", "-1s", r'spark.davy.deadline is "-1s"; it must be .+'),
+        ("spark.davy.grant.read", "relative/path", r'spark.davy.grant.read is "relative/path"; it must be .+'),
+    ],
+)
+def test_settings(tmp_path, key, value, sentence):
+    done = run(tmp_path, {key: value})
+    assert done.code != 0
+    assert re.fullmatch(sentence, said(done.log)), said(done.log)
+
+
+def damaged(kind, image: pathlib.Path) -> None:
+    data = image.read_bytes()
+    if kind == "flipped":
+        middle = len(data) // 2
+        data = data[:middle] + bytes([data[middle] ^ 0xFF]) + data[middle + 1 :]
+    elif kind == "truncated":
+        data = data[: len(data) * 2 // 3]
+    elif kind == "empty":
+        data = b""
+    elif kind == "text":
+        data = b"not an image at all\n" * 1000
+    image.write_bytes(data)
+
+
+@pytest.mark.parametrize("kind", ["flipped", "truncated", "empty", "text", "absent", "folder"])
+def test_images(tmp_path, kind):
+    image = packed_image(tmp_path)
+    if kind in ("absent", "folder"):
+        image.unlink()
+    if kind == "folder":
+        image.mkdir()
+    if image.is_file():
+        damaged(kind, image)
+    done = run(tmp_path / "run", {"spark.davy.image": str(image), "spark.davy.cache.dir": str(tmp_path / "cache")})
+    assert done.code != 0
+    assert str(image) in said(done.log), said(done.log)
+    assert re.search("not a Davy image|truncated|damaged|cannot be read|does not exist|no file", said(done.log))
+
+
+def test_own_image(tmp_path):
+    assert "SUM 55" in run(tmp_path / "run", {"spark.davy.image": str(packed_image(tmp_path))}).log
+
+
+def test_cache_that_is_a_file(tmp_path):
+    blocked = tmp_path / "cache"
+    blocked.write_text("in the way")
+    done = run(tmp_path / "run", {"spark.davy.cache.dir": str(blocked)})
+    assert done.code != 0
+    assert str(blocked) in said(done.log), said(done.log)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="mounting a small file system needs root")
+def test_cache_that_is_full(tmp_path):
+    """Either it works without the cache or it says that the disk is full; the message names the folder."""
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)], capture_output=True).returncode:
+        pytest.skip("this machine does not let root mount")
+    try:
+        done = run(tmp_path / "run", {"spark.davy.cache.dir": str(small)})
+        assert "SUM 55" in done.log or re.search(f"{small}.*[Nn]o space left", said(done.log)), said(done.log)
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=True)
+
+
+def test_damaged_cache_entries_are_made_anew(tmp_path):
+    conf = {"spark.davy.cache.dir": str(tmp_path / "cache")}
+    assert "SUM 55" in run(tmp_path / "first", conf).log
+    entries = [p for p in (tmp_path / "cache").rglob("*") if p.is_file() and p.stat().st_size > 1000]
+    assert entries, "the cache holds something to damage"
+    for path in entries:
+        path.chmod(0o600)
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 0xFF
+        path.write_bytes(data)
+    done = run(tmp_path / "second", conf)
+    assert "SUM 55" in done.log, said(done.log)
+
+
+def test_two_jvms_warm_one_empty_cache(tmp_path):
+    conf = {"spark.davy.cache.dir": str(tmp_path / "cache")}
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for done in pool.map(lambda n: run(tmp_path / f"run{n}", conf, timeout=240), range(2)):
+            assert "SUM 55" in done.log, said(done.log)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cluster")
+    with standalone(VERSION, folder, workers=1) as url:
+        yield url
+
+
+def test_jar_on_the_drivers_class_path_only(tmp_path, cluster):
+    """The executors must get the jar too, or a sentence must say what to do."""
+    conf = {"spark.driver.extraClassPath": str(JAR), "spark.executor.memory": "512m", "spark.cores.max": "1"}
+    done = run(tmp_path, conf, master=cluster, jars=False)
+    assert "SUM 55" in done.log or "--jars" in said(done.log), said(done.log)
+
+
+def test_nothing_is_left_behind(tmp_path):
+    """No process, and no file in the temporary folder, outlives a job."""
+    scratch = tmp_path / "tmp"
+    scratch.mkdir()
+    extra = {
+        "TMPDIR": str(scratch),
+        "JAVA_TOOL_OPTIONS": f"-Djava.io.tmpdir={scratch}",
+        "SPARK_LOCAL_DIRS": str(scratch),
+    }
+    assert "SUM 55" in run(tmp_path / "run", extra=extra).log
+    left = [p.name for p in scratch.iterdir() if not p.name.startswith(("hsperfdata", "liblz4", "snappy", "libnetty"))]
+    assert left == []
+    shutil.rmtree(scratch)
