@@ -37,6 +37,17 @@ set_hash_seed(PyConfig *config)
     }
 }
 
+/* UTF-8 mode: WASI has the C locale only, in which Python would take ASCII for file names
+   and for open(); stock workers run in a UTF-8 locale. */
+static PyStatus
+preconfigure(void)
+{
+    PyPreConfig config;
+    PyPreConfig_InitIsolatedConfig(&config);
+    config.utf8_mode = 1;
+    return Py_PreInitialize(&config);
+}
+
 static PyStatus
 configure(PyConfig *config)
 {
@@ -152,8 +163,11 @@ davy_boot(void)
 {
     if (PyImport_AppendInittab("_davy", PyInit__davy) < 0)
         return 1;
+    PyStatus status = preconfigure();
+    if (PyStatus_Exception(status))
+        return fail(status);
     PyConfig config;
-    PyStatus status = configure(&config);
+    status = configure(&config);
     if (!PyStatus_Exception(status))
         status = Py_InitializeFromConfig(&config);
     PyConfig_Clear(&config);

@@ -42,6 +42,8 @@ class socket:
 
     """No socket exists in a sandbox; the class does, for subclasses and isinstance()."""
 
+    __slots__ = ()  # socket.py derives a class with slots of its own
+
     def __init__(self, *args, **kwargs):
         raise _deny("socket")
 

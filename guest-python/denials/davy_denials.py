@@ -73,13 +73,14 @@ def install():
     """Deny what is built in.  Runs once, before any other module of the guest."""
     import _thread
     import os
+    import random  # noqa: F401 -- while os.fork is absent: it would register a handler for forks
 
     for name in _PROCESS_CALLS:
         setattr(os, name, denying(PROCESS, f"os.{name}", PROCESS_REMEDY))
     for name in ("kill", "killpg"):
         setattr(os, name, denying(SIGNAL, f"os.{name}", "raise an exception instead."))
-    # Libraries which see os.fork register handlers for it.
-    os.register_at_fork = lambda **handlers: None
+    # os.register_at_fork stays absent: concurrent.futures would pass it a method that locks
+    # have only where a process can fork.
     # WASI has no users; `pwd` beside this file knows the one that these name.
     os.getuid = os.geteuid = os.getgid = os.getegid = lambda: 1000
     os.cpu_count = lambda: 1

@@ -119,9 +119,10 @@ VALUES = [
     ("import json, textwrap", "json.__file__", "/usr/local/lib/python3.11/json/__init__.py"),
     ("import json", "json.__cached__", "/usr/local/lib/python3.11/json/__pycache__/__init__.cpython-311.pyc"),
     ("import json", "json.dumps.__code__.co_filename", "/usr/local/lib/python3.11/json/__init__.py"),
+    ("import locale", "(locale.getpreferredencoding(False), open('/usr/local/lib/python3.11/os.py').encoding)", ("utf-8", "utf-8")),
     ("import unicodedata", "unicodedata.normalize('NFC', 'e\\u0301')", "é"),
     ("import codecs", "'äö'.encode('shift_jis', 'replace'), 'ab'.encode('utf-16-le')", (b"??", b"a\x00b\x00")),
-    ("import signal", "signal.getsignal(signal.SIGINT) in (signal.SIG_DFL, None)", True),
+    ("import signal", "(signal.SIGINT.name, int(signal.SIGTERM))", ("SIGINT", 15)),
     ("import faulthandler", "faulthandler.is_enabled()", False),
     ("", "callable(exit) and callable(quit) and callable(help)", True),
     ("import _davy", "_davy.reset_preopens()", None),
@@ -286,7 +287,7 @@ def feature_nested_deallocation():
 
 
 def feature_memory_error():
-    _expect(MemoryError, lambda: bytearray(3 << 30))
+    _expect(MemoryError, lambda: [bytearray(2_100_000_000) for _ in range(2)])
     _expect((MemoryError, OverflowError), lambda: bytes(1 << 40))
     _expect(MemoryError, lambda: [0] * (1 << 29))
     blocks = []
