@@ -172,6 +172,7 @@ def test_nothing_is_left_behind(tmp_path):
         "SPARK_LOCAL_DIRS": str(scratch),
     }
     assert "SUM 55" in run(tmp_path / "run", extra=extra).log
-    left = [p.name for p in scratch.iterdir() if not p.name.startswith(("hsperfdata", "liblz4", "snappy", "libnetty"))]
+    others = ("hsperfdata", "liblz4", "snappy", "libnetty")
+    left = [p.name for p in scratch.iterdir() if not p.name.startswith(others)]
     assert left == []
     shutil.rmtree(scratch)

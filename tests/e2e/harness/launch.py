@@ -23,6 +23,10 @@ E2E = pathlib.Path(__file__).resolve().parents[1]
 ROOT = E2E.parents[1]
 JAR = pathlib.Path(os.environ.get("DAVY_JAR", ROOT / "jni-bridge/plugin/target/davy-spark.jar"))
 STOCK, DAVY = "stock", "davy"
+# The same folder as in scripts/lib.sh.
+CACHE = os.environ.get("DAVY_CACHE") or os.path.join(
+    os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "davy"
+)
 
 COMMON = {
     "spark.ui.enabled": "false",
@@ -37,7 +41,12 @@ COMMON = {
     "spark.ui.showConsoleProgress": "false",
 }
 # With Davy no Python process may start: the daemon it would start does not exist.
-DAVY_CONF = {"spark.plugins": "davy.DavyPlugin", "spark.python.daemon.module": "nonexistent_daemon"}
+DAVY_CONF = {
+    "spark.plugins": "davy.DavyPlugin",
+    "spark.python.daemon.module": "nonexistent_daemon",
+    # Apart from the user's own: its size limit counts everything in the folder.
+    "spark.davy.cache.dir": os.path.join(CACHE, "compiled"),
+}
 
 
 @functools.cache
@@ -165,10 +174,7 @@ def stock_outcomes(version: str, folder: pathlib.Path) -> Outcomes:
     for path in sorted([*E2E.glob("cases/*.py"), *E2E.glob("harness/*.py")]):
         if path.stem not in registry.DAVY_MODULES:
             digest.update(path.read_bytes())
-    base = os.environ.get("DAVY_CACHE") or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "davy"
-    )
-    kept = pathlib.Path(base, "stock-outcomes", f"{version}-{digest.hexdigest()[:16]}")
+    kept = pathlib.Path(CACHE, "stock-outcomes", f"{version}-{digest.hexdigest()[:16]}")
     if not (kept / "complete").exists():
         found = run_cases(version, STOCK, "local[2]", folder, timeout=1800)
         if any("timeout" in out for out in found.by_case.values()):

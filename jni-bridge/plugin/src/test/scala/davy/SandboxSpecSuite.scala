@@ -18,7 +18,7 @@ class SandboxSpecSuite extends munit.FunSuite {
     cwd = None,
     reuse = true,
     dirs = Seq(DirGrant(Path.of("/local/s1"), "/tmp", write = true)),
-    admits = Seq(Admit(Path.of("/local"), Seq("broadcast*", "pyspark-*/*"))),
+    admits = Seq(Admit(Path.of("/local"), Seq("pyspark-*/*"))),
     name = "task \"0\""
   )
 
@@ -36,7 +36,7 @@ class SandboxSpecSuite extends munit.FunSuite {
       "grants": {"dirs": [{"host": "/local/s1", "guest": "/tmp", "write": true},
           {"host": "/out", "guest": "/out", "write": true},
           {"host": "/data", "guest": "/data", "write": false}],
-        "admit": [{"root": "/local", "patterns": ["broadcast*", "pyspark-*/*"]}],
+        "admit": [{"root": "/local", "patterns": ["pyspark-*/*"]}],
         "env": {}, "clock": "real", "random": "real"},
       "channel_bytes": 262144, "name": "task \"0\""}"""
     assertEquals(mapper.readTree(spec.toJson(conf)), mapper.readTree(expected))
