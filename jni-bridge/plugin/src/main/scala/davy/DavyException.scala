@@ -1,13 +1,14 @@
 package davy
 
-/** An error of a sandbox or of Davy itself. The message is a sentence for the person who reads the
-  * task's error.
-  *
-  * It is no `IOException`: Spark's Python reader replaces those by "Python worker exited
-  * unexpectedly".
-  *
-  * @param fault whose error it is: script, limit, guest, image, host or stopped
-  */
+/**
+ * An error of a sandbox or of Davy itself. The message is a sentence for the person who reads the
+ * task's error.
+ *
+ * It is no `IOException`: Spark's Python reader replaces those by "Python worker exited
+ * unexpectedly".
+ *
+ * @param fault whose error it is: script, limit, guest, image, host or stopped
+ */
 final class DavyException(val fault: String, message: String) extends RuntimeException(message)
 
 object DavyException {

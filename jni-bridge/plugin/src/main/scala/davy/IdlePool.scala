@@ -2,9 +2,10 @@ package davy
 
 import java.util.ArrayDeque
 
-/** Idle things, the latest first: the one used last is the warmest, and those below grow old enough
-  * to go. Safe for any number of threads; what leaves the pool is closed outside its lock.
-  */
+/**
+ * Idle things, the latest first: the one used last is the warmest, and those below grow old enough
+ * to go. Safe for any number of threads; what leaves the pool is closed outside its lock.
+ */
 final class IdlePool[T](max: Int, keepNanos: Long, nanoTime: () => Long) {
   private val idle = new ArrayDeque[(T, Long)]
 

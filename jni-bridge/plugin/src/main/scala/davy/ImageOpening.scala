@@ -10,9 +10,10 @@ import scala.util.control.NonFatal
 /** An image that can start sandboxes. */
 final case class OpenedImage(sandboxes: Sandboxes, handle: Long)
 
-/** An image being opened in the background: the first time it is compiled, which takes seconds, and
-  * neither the start of an executor nor Spark's locks shall wait for that.
-  */
+/**
+ * An image being opened in the background: the first time it is compiled, which takes seconds, and
+ * neither the start of an executor nor Spark's locks shall wait for that.
+ */
 final class ImageOpening(open: => OpenedImage) {
   private val result = new CompletableFuture[OpenedImage]
 
@@ -30,10 +31,11 @@ final class ImageOpening(open: => OpenedImage) {
 
   def hasFailed: Boolean = result.isCompletedExceptionally
 
-  /** Waits for the image. `pause` is called every few milliseconds and may throw to give up.
-    *
-    * Throws what kept the image from being opened, anew for each task.
-    */
+  /**
+   * Waits for the image. `pause` is called every few milliseconds and may throw to give up.
+   *
+   * Throws what kept the image from being opened, anew for each task.
+   */
   def await(pause: () => Unit): OpenedImage = {
     while (!result.isDone) {
       pause()

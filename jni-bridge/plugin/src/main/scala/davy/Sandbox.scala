@@ -9,15 +9,16 @@ final case class TaskLimits(deadlineMillis: Long, cpuMillis: Long)
 /** A guest that was started. */
 final case class Guest(sandboxes: Sandboxes, handle: Long)
 
-/** One sandbox: started by its first use, and freed when its owner has closed it and no thread is
-  * inside a native call any more. Safe for any number of threads.
-  *
-  * It starts late because Spark asks for a worker while it holds the lock of its SparkEnv, which
-  * every other task of the executor needs.
-  *
-  * @param boot starts the guest; it may wait, and throw to give up
-  * @param released called once, after the handle was freed
-  */
+/**
+ * One sandbox: started by its first use, and freed when its owner has closed it and no thread is
+ * inside a native call any more. Safe for any number of threads.
+ *
+ * It starts late because Spark asks for a worker while it holds the lock of its SparkEnv, which
+ * every other task of the executor needs.
+ *
+ * @param boot starts the guest; it may wait, and throw to give up
+ * @param released called once, after the handle was freed
+ */
 final class Sandbox(boot: () => Guest, limits: TaskLimits, released: () => Unit) {
   // The owner counts as one user; whoever takes it to 0 frees the handle.
   private val users = new AtomicInteger(1)

@@ -11,11 +11,12 @@ final case class DirGrant(host: Path, guest: String, write: Boolean = false)
 /** Files beneath `root` that the guest may ask for one by one. */
 final case class Admit(root: Path, patterns: Seq[String])
 
-/** All that a sandbox is started with, as the native half reads it.
-  *
-  * @param worker Python module to run
-  * @param name appears in logs
-  */
+/**
+ * All that a sandbox is started with, as the native half reads it.
+ *
+ * @param worker Python module to run
+ * @param name appears in logs
+ */
 final case class SandboxSpec(
     worker: String,
     env: Map[String, String],

@@ -2,11 +2,12 @@ package davy
 
 import java.nio.ByteBuffer
 
-/** The native half of Davy, as the plugin sees it. [[Native]] is the real one; tests bring their
-  * own.
-  *
-  * Handles are opaque and never reused. Every method throws [[DavyException]] for a fault.
-  */
+/**
+ * The native half of Davy, as the plugin sees it. [[Native]] is the real one; tests bring their
+ * own.
+ *
+ * Handles are opaque and never reused. Every method throws [[DavyException]] for a fault.
+ */
 trait Sandboxes {
 
   /** Verifies an image, compiles it or loads it from the cache; answers its handle. */
@@ -18,17 +19,19 @@ trait Sandboxes {
   /** Starts a sandbox from a spec in JSON (see [[SandboxSpec]]); returns before it has booted. */
   def startSandbox(image: Long, spec: String): Long
 
-  /** Waits at most `millis` until one of `ops` is ready, and answers the ready ones; 0 after the
-    * time or a [[wake]]. The end of output, and a fault, count as readable.
-    */
+  /**
+   * Waits at most `millis` until one of `ops` is ready, and answers the ready ones; 0 after the
+   * time or a [[wake]]. The end of output, and a fault, count as readable.
+   */
   def await(sandbox: Long, ops: Int, millis: Long): Int
 
   /** Makes a waiting [[await]] return. */
   def wake(sandbox: Long): Unit
 
-  /** Bytes read; 0 if there are none now; -1 at the end of output. A fault is thrown after all bytes
-    * before it were read.
-    */
+  /**
+   * Bytes read; 0 if there are none now; -1 at the end of output. A fault is thrown after all bytes
+   * before it were read.
+   */
   def readArray(sandbox: Long, dst: Array[Byte], off: Int, len: Int): Int
 
   /** As [[readArray]], into a direct buffer. */

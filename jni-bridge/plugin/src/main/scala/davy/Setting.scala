@@ -2,10 +2,11 @@ package davy
 
 import java.nio.file.Path
 
-/** One setting: its name, its type, and what it is when absent.
-  *
-  * @param default as a person would write it; "" for none
-  */
+/**
+ * One setting: its name, its type, and what it is when absent.
+ *
+ * @param default as a person would write it; "" for none
+ */
 private[davy] final case class Setting[T](
     key: String,
     kind: Kind[T],
@@ -24,11 +25,12 @@ private[davy] final case class Setting[T](
   }
 }
 
-/** A type of settings.
-  *
-  * @param name as the documentation shows it
-  * @param parse the value, or what it must be
-  */
+/**
+ * A type of settings.
+ *
+ * @param name as the documentation shows it
+ * @param parse the value, or what it must be
+ */
 private[davy] final case class Kind[T](name: String, parse: String => Either[String, T])
 
 private[davy] object Kind {

@@ -3,9 +3,10 @@ package davy
 import java.nio.ByteBuffer
 import scala.collection.mutable
 
-/** A native half without a guest: tests say what the guest writes, and see what it was given. One
-  * sandbox; all calls are recorded.
-  */
+/**
+ * A native half without a guest: tests say what the guest writes, and see what it was given. One
+ * sandbox; all calls are recorded.
+ */
 final class FakeSandboxes(room: Int = Int.MaxValue) extends Sandboxes {
   private val output = mutable.Queue[Byte]()
   private val input = mutable.ArrayBuffer[Byte]()

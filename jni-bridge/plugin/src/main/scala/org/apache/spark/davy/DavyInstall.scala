@@ -14,9 +14,10 @@ object DavyInstall {
   /** Spark 4.3's dispatcher for UDFs outside of SparkEnv's workers: it starts processes. */
   private val Unified = "spark.sql.execution.udf.unified.execution.enabled"
 
-  /** Spark 4.2 and later give plain `@udf` functions Arrow data unless told otherwise, for which the
-    * guest needs pyarrow. The image inside the jar has none; who sets these has an image that does.
-    */
+  /**
+   * Spark 4.2 and later give plain `@udf` functions Arrow data unless told otherwise, for which the
+   * guest needs pyarrow. The image inside the jar has none; who sets these has an image that does.
+   */
   private val PlainUdfs = Seq(
     "spark.sql.execution.pythonUDF.arrow.enabled",
     "spark.sql.execution.pythonUDTF.arrow.enabled"
@@ -32,9 +33,10 @@ object DavyInstall {
     JarShipping.ship(sc)
   }
 
-  /** An executor starts in any case: one whose plugin throws exits, Spark starts the next, and
-    * nobody reads why. Its tasks fail instead, with the sentence.
-    */
+  /**
+   * An executor starts in any case: one whose plugin throws exits, Spark starts the next, and
+   * nobody reads why. Its tasks fail instead, with the sentence.
+   */
   def onExecutor(env: SparkEnv): Unit =
     try {
       val conf = DavyConf.of(env.conf.getAll)

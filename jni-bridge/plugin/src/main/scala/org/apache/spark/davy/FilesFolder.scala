@@ -8,12 +8,13 @@ import scala.util.control.NonFatal
 import org.apache.spark.SparkEnv
 import org.slf4j.LoggerFactory
 
-/** Gives an executor a folder for the application's files alone.
-  *
-  * On executors `SparkFiles` is the process's working folder, which also holds logs and, on YARN,
-  * the tokens of the user. A driver has a folder of its own, named by `SparkEnv.driverTmpDir`; the
-  * same variable serves for an executor, and Spark fetches what is added later to there.
-  */
+/**
+ * Gives an executor a folder for the application's files alone.
+ *
+ * On executors `SparkFiles` is the process's working folder, which also holds logs and, on YARN,
+ * the tokens of the user. A driver has a folder of its own, named by `SparkEnv.driverTmpDir`; the
+ * same variable serves for an executor, and Spark fetches what is added later to there.
+ */
 private[spark] object FilesFolder {
   private val log = LoggerFactory.getLogger("davy.FilesFolder")
 
@@ -25,7 +26,7 @@ private[spark] object FilesFolder {
     Seq("spark.yarn.dist.files", "spark.yarn.dist.archives", "spark.yarn.dist.pyFiles")
 
   def give(env: SparkEnv): Unit = if (env.driverTmpDir.isEmpty) {
-    val folder = new SparkFolders(env.conf).filesFolder
+    val folder = new SparkFolders(env).filesFolder
     val here = Path.of("").toAbsolutePath
     names((Fetched ++ LaidByYarn).flatMap(env.conf.getOption(_)))
       .map(here.resolve(_))

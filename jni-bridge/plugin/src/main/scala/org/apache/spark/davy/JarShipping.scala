@@ -7,9 +7,10 @@ import davy.{DavyException, DavyPlugin}
 import org.apache.spark.SparkContext
 import org.slf4j.LoggerFactory
 
-/** Makes Davy's jar reach the executors even where only the driver was given it: an executor that
-  * cannot load a plugin of `spark.plugins` exits at once, and the application would never start.
-  */
+/**
+ * Makes Davy's jar reach the executors even where only the driver was given it: an executor that
+ * cannot load a plugin of `spark.plugins` exits at once, and the application would never start.
+ */
 private[spark] object JarShipping {
   private val log = LoggerFactory.getLogger("davy.JarShipping")
 

@@ -7,11 +7,11 @@ import scala.jdk.CollectionConverters._
 import scala.util.Using
 
 import davy.{Admit, DavyException}
-import org.apache.spark.{SparkConf, SparkFiles}
+import org.apache.spark.{SparkEnv, SparkFiles}
 import org.apache.spark.util.Utils
 
 /** Spark's folders on this machine, and Davy's own beside them. */
-private[spark] final class SparkFolders(conf: SparkConf) {
+private[spark] final class SparkFolders(env: SparkEnv) {
   import SparkFolders._
 
   // Spark deletes what it made beneath its local folders when the JVM ends.
@@ -27,9 +27,10 @@ private[spark] final class SparkFolders(conf: SparkConf) {
   /** A fresh, empty folder that only this user can enter. */
   def newScratch(): Scratch = new Scratch(Files.createTempDirectory(scratches, "s"))
 
-  /** The folder of `SparkFiles`, or that of one session of Spark Connect: its files are nobody
-    * else's business.
-    */
+  /**
+   * The folder of `SparkFiles`, or that of one session of Spark Connect: its files are nobody
+   * else's business.
+   */
   def filesRoot(session: Option[String]): Option[FilesRoot] = {
     val root = SparkFiles.getRootDirectory()
     // "." is the process's own folder; an executor has logs there, and on YARN its tokens.
@@ -40,17 +41,21 @@ private[spark] final class SparkFolders(conf: SparkConf) {
     }
   }
 
-  /** Where broadcasts lie: executors write each to a file in a local folder, and in local mode the
-    * driver's Python has written it to its own temporary folder there.
-    */
-  lazy val admits: Seq[Admit] =
-    localRoots.map(root => Admit(Path.of(root), Seq("broadcast*", "pyspark-*/*")))
+  /**
+   * Where broadcasts lie. In local mode, and for what the driver itself runs, the application's
+   * Python has written each to its temporary folder. Executors keep them as blocks on disk, where
+   * shuffles are too.
+   */
+  def admits: Seq[Admit] =
+    localRoots.map(root => Admit(Path.of(root), Seq("pyspark-*/*"))) ++
+      env.blockManager.diskBlockManager.localDirs.toSeq
+        .map(blocks => Admit(blocks.toPath, Seq("*/broadcast_*_python")))
 
   private lazy val localRoots: Seq[String] = {
     // Takes a SparkConf up to Spark 4.2 and a supertype of it in 4.3: the call compiles for both,
     // but not into one that both have.
     val method = Utils.getClass.getMethods.find(_.getName == "getOrCreateLocalRootDirs")
-    val roots = method.map(_.invoke(Utils, conf).asInstanceOf[Array[String]]).toSeq.flatten
+    val roots = method.map(_.invoke(Utils, env.conf).asInstanceOf[Array[String]]).toSeq.flatten
     if (roots.isEmpty)
       throw DavyException.host("Davy finds no local folder of Spark on this machine")
     roots

@@ -9,18 +9,20 @@ import org.apache.spark.SparkEnv
 import org.apache.spark.api.python.DavyWorkers
 import org.slf4j.LoggerFactory
 
-/** Closes the ways by which Spark starts Python processes without asking its SparkEnv. Two methods
-  * get a first line, before their classes are loaded; where Davy is not installed in the current
-  * SparkEnv they do what they always did.
-  */
+/**
+ * Closes the ways by which Spark starts Python processes without asking its SparkEnv. Two methods
+ * get a first line, before their classes are loaded; where Davy is not installed in the current
+ * SparkEnv they do what they always did.
+ */
 private[spark] object SparkPatch {
   private val log = LoggerFactory.getLogger("davy.SparkPatch")
   private val loader = classOf[SparkEnv].getClassLoader
 
-  /** @param target the class with the method
-    * @param neighbour a class of the same package, to define the patched one beside
-    * @param hookType of the static field that the first line asks
-    */
+  /**
+   * @param target the class with the method
+   * @param neighbour a class of the same package, to define the patched one beside
+   * @param hookType of the static field that the first line asks
+   */
   private case class Patch(
       target: String,
       method: String,

@@ -7,12 +7,13 @@ import java.util.{Collections, Set => JavaSet}
 
 import davy.{DavyException, Sandbox, Sandboxes}
 
-/** The channel between Spark and a sandbox, in the shape of the socket channel that Spark's workers
-  * have. No byte rests here: the buffers are the sandbox's.
-  *
-  * Two channels are equal only if they are the same one: Spark remembers by worker, and so by
-  * channel, which broadcasts a Python process holds.
-  */
+/**
+ * The channel between Spark and a sandbox, in the shape of the socket channel that Spark's workers
+ * have. No byte rests here: the buffers are the sandbox's.
+ *
+ * Two channels are equal only if they are the same one: Spark remembers by worker, and so by
+ * channel, which broadcasts a Python process holds.
+ */
 private[python] final class DavyChannel(val sandbox: Sandbox)
     extends SocketChannel(DavySelectorProvider) {
 

@@ -9,12 +9,13 @@ import org.apache.spark.davy.SparkFolders
 import org.apache.spark.internal.config.Python.PYTHON_WORKER_REUSE
 import org.slf4j.LoggerFactory
 
-/** Davy in one SparkEnv: it starts sandboxes with what this Spark application grants them, and frees
-  * whatever is left when the application ends.
-  */
+/**
+ * Davy in one SparkEnv: it starts sandboxes with what this Spark application grants them, and frees
+ * whatever is left when the application ends.
+ */
 private[spark] final class DavyRuntime(conf: DavyConf, env: SparkEnv, image: ImageOpening) {
   private val log = LoggerFactory.getLogger("davy.DavyRuntime")
-  private val folders = new SparkFolders(env.conf)
+  private val folders = new SparkFolders(env)
   private val live = ConcurrentHashMap.newKeySet[DavyWorker]()
   @volatile private var closed = false
 

@@ -5,11 +5,12 @@ import java.util.concurrent.atomic.AtomicBoolean
 
 import davy.IdlePool
 
-/** Makes Spark's Python workers: sandboxes instead of processes. One factory serves one combination
-  * of module and environment, as in stock Spark.
-  *
-  * Nothing here waits: Spark calls [[create]] and [[stopWorker]] under its SparkEnv's lock.
-  */
+/**
+ * Makes Spark's Python workers: sandboxes instead of processes. One factory serves one combination
+ * of module and environment, as in stock Spark.
+ *
+ * Nothing here waits: Spark calls [[create]] and [[stopWorker]] under its SparkEnv's lock.
+ */
 private[spark] final class DavyWorkerFactory(
     pythonExec: String,
     workerModule: String,

@@ -4,12 +4,13 @@ import java.lang.reflect.{InvocationHandler, Method, Proxy}
 import java.util.concurrent.CompletableFuture
 import scala.util.Try
 
-/** What Spark holds of a worker's process: it asks whether the worker lives, and ends it after an
-  * idle timeout.
-  *
-  * The type is `ProcessHandle` up to Spark 4.2 and Spark's own `PythonWorkerHandle` in 4.3, with the
-  * same names and meaning, hence one proxy of both.
-  */
+/**
+ * What Spark holds of a worker's process: it asks whether the worker lives, and ends it after an
+ * idle timeout.
+ *
+ * The type is `ProcessHandle` up to Spark 4.2 and Spark's own `PythonWorkerHandle` in 4.3, with the
+ * same names and meaning, hence one proxy of both.
+ */
 private[python] object DavyWorkerHandle {
   private val types: Array[Class[_]] = {
     val name = "org.apache.spark.api.python.PythonWorkerHandle"

@@ -6,9 +6,10 @@ import scala.collection.mutable
 import davy.{DavyConf, DavyException, ImageOpening}
 import org.apache.spark.SparkEnv
 
-/** Takes the place of `SparkEnv.pythonWorkers`: asked for a factory that it does not have, it makes
-  * ours instead of the stock one. Spark's field is a HashMap, so this must be one too.
-  */
+/**
+ * Takes the place of `SparkEnv.pythonWorkers`: asked for a factory that it does not have, it makes
+ * ours instead of the stock one. Spark's field is a HashMap, so this must be one too.
+ */
 @nowarn("msg=inheritance from class HashMap")
 private[spark] final class DavyWorkers(val runtime: DavyRuntime)
     extends mutable.HashMap[AnyRef, PythonWorkerFactory] {

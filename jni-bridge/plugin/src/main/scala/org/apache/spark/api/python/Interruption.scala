@@ -5,12 +5,13 @@ import java.nio.channels.ClosedByInterruptException
 import davy.Sandbox
 import org.apache.spark.{TaskContext, TaskKilledException}
 
-/** How a waiting thread learns that its task is over.
-  *
-  * With `spark.task.interruptOnCancel` Spark interrupts the task's thread; without it Spark only
-  * marks the task, and nobody wakes the thread. Waiting in short slices and looking at both makes a
-  * kill prompt either way.
-  */
+/**
+ * How a waiting thread learns that its task is over.
+ *
+ * With `spark.task.interruptOnCancel` Spark interrupts the task's thread; without it Spark only
+ * marks the task, and nobody wakes the thread. Waiting in short slices and looking at both makes a
+ * kill prompt either way.
+ */
 private[python] object Interruption {
 
   /** Longest time a thread waits between two looks. */

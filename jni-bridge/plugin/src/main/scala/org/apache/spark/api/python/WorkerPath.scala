@@ -5,18 +5,20 @@ import java.nio.file.{Files, Path}
 
 import org.apache.spark.davy.SparkFolders
 
-/** The Python path of a worker.
-  *
-  * @param entries as the guest sees them
-  * @param folders to be granted for reading
-  */
+/**
+ * The Python path of a worker.
+ *
+ * @param entries as the guest sees them
+ * @param folders to be granted for reading
+ */
 private[python] final case class WorkerPath(entries: Seq[String], folders: Seq[Path])
 
 private[python] object WorkerPath {
 
-  /** Spark's own Python files and the application's PYTHONPATH. Only the folders of Spark's files
-    * are granted; the rest of the path is visible only where a grant makes it so.
-    */
+  /**
+   * Spark's own Python files and the application's PYTHONPATH. Only the folders of Spark's files
+   * are granted; the rest of the path is visible only where a grant makes it so.
+   */
   def of(envVars: Map[String, String], privateFolder: => Path): WorkerPath = {
     val merged = PythonUtils.mergePythonPaths(
       PythonUtils.sparkPythonPath,
@@ -25,11 +27,12 @@ private[python] object WorkerPath {
     of(split(merged), split(sys.env.getOrElse("PYTHONPATH", "")), privateFolder)
   }
 
-  /** @param path the application's path
-    * @param ambient the process's own, of which Spark's Python files count (YARN announces them
-    *   there) and nothing else
-    * @param privateFolder for files beside which others lie that the guest must not see
-    */
+  /**
+   * @param path the application's path
+   * @param ambient the process's own, of which Spark's Python files count (YARN announces them
+   *   there) and nothing else
+   * @param privateFolder for files beside which others lie that the guest must not see
+   */
   def of(path: Seq[String], ambient: Seq[String], privateFolder: => Path): WorkerPath = {
     val spark = if (path.exists(isSparks)) Nil else ambient.filter(isSparks)
     // Spark puts its own jar on the path, which holds no Python.
