@@ -132,6 +132,8 @@ static PyMethodDef methods[] = {
     {"session", session, METH_NOARGS, session_doc},
     {"gateway", gateway, METH_VARARGS, gateway_doc},
     {"reset_preopens", reset_preopens, METH_NOARGS, reset_preopens_doc},
+    {"hash64", davy_hash64, METH_O,
+     "hash64(object) -> the hash a 64-bit CPython computes, or NotImplemented"},
     {NULL, NULL, 0, NULL},
 };
 

@@ -22,7 +22,8 @@ def link(version: Version, tools: Toolchain, libs: tuple[str, Path], python: CPy
         lto = ["-flto"] if "-flto" in version.flags else []
         linked = folder / "linked.wasm"
         run([*tools.target_cc.split(), "-O3", *lto, "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror",
-             "-mexec-model=reactor", "-fvisibility=hidden", f"-ffile-prefix-map={TREE}=/davy/recipe",
+             "-mexec-model=reactor", "-fvisibility=hidden", "-DNDEBUG",
+             f"-ffile-prefix-map={TREE}=/davy/recipe", f"-ffile-prefix-map={python.folder}=/davy",
              f'-DPY_MINOR="{version.minor}"', f"-I{src}", f"-I{src}/Include", f"-I{TREE}/core",
              *[p for p in core if p.suffix == ".c"],
              src / f"libpython{version.minor}.a", src / "Modules/_decimal/libmpdec/libmpdec.a",

@@ -8,6 +8,7 @@ import os
 import sys
 
 import _davy
+import davy_hash
 
 _ADMIT = 1
 
@@ -24,6 +25,8 @@ def install(worker):
         return
     _rebind("pyspark.util", "local_connect_and_auth", _connect)
     _wrap("pyspark.worker_util", "check_python_version", _explain_version)
+    for module in ("pyspark.core.rdd", "pyspark.rdd"):
+        _rebind(module, "portable_hash", davy_hash.portable_hash)
     broadcast = sys.modules.get("pyspark.core.broadcast") or sys.modules.get("pyspark.broadcast")
     if broadcast is not None:
         _admit_broadcasts(broadcast.Broadcast)

@@ -39,7 +39,11 @@ fn main() -> Result<()> {
             name: module.clone(),
             session: session.to_string().into_bytes(),
             limits: Limits { memory_bytes: u64::MAX, ..Limits::default() },
-            grants: Grants { dirs: vec![grant], ..Grants::default() },
+            grants: Grants {
+                dirs: vec![grant],
+                env: vec![("PYTHONHASHSEED".into(), "0".into())],
+                ..Grants::default()
+            },
             channel_bytes: 1 << 18,
             log: Arc::new(StderrLog),
             snapshot_key: rest.first().map(|key| SnapshotKey { key: key.clone(), on_disk: false }),

@@ -50,14 +50,14 @@ DECLARED = [
 
 def _row(declared):
     def run(spark):
-        from harness.outcome import canonical, error
+        from harness.outcome import canonical, error, scrub
 
         frame = spark.range(1)
         found = {}
         for name, value in RETURNED.items():
             one = udf(lambda _, value=value: value, declared, useArrow=False)
             try:
-                found[name] = canonical(frame.select(one("id").alias("v")).collect()[0].v)
+                found[name] = scrub(canonical(frame.select(one("id").alias("v")).collect()[0].v))
             except Exception as raised:
                 found[name] = str(error(raised))
         return found
