@@ -169,7 +169,11 @@ FAILURES = {
     if name.startswith("_") and callable(f) and getattr(f, "__module__", None) == __name__
 }
 # Nothing that a worker's main loop treats specially may end the executor.
-EXITS = {"sys_exit", "system_exit_text", "keyboard", "generator_exit"}
+DIFFERS = dict.fromkeys(
+    ("sys_exit", "system_exit_text", "keyboard", "generator_exit"), "stock's worker process ends; Davy reports the exit"
+)
+DIFFERS["os_error"] = "Davy says that the path is not granted"
+DIFFERS["overflow"] = "number and text of ERANGE are the C library's own"
 
 
 def _in_rdd(fail):
@@ -200,7 +204,7 @@ def _in_udf(fail):
 
 
 for _kind, _fail in FAILURES.items():
-    _differs = "stock's worker process ends; Davy reports the exit" if _kind in EXITS else None
+    _differs = DIFFERS.get(_kind)
     case("default", name=f"rdd_{_kind}", differs=_differs, cluster=_kind in ("value", "custom"))(_in_rdd(_fail))
     case("default", name=f"udf_{_kind}", differs=_differs)(_in_udf(_fail))
 

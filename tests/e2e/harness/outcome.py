@@ -70,7 +70,7 @@ def scrub(text: str) -> str:
             lines.append(_frame(match))
             after_frame = True
             continue
-        if after_frame and re.match(r"^\s{4,}\S", line):
+        if after_frame and re.match(r"^(\s{4,}|\s*\|\s{5,})\S", line):
             continue
         after_frame = False
         lines.append(line.rstrip())
