@@ -14,23 +14,96 @@ import pytest
 from harness import registry
 from harness.launch import DAVY, run_cases
 
-DENIED = r"PermissionError: {what} is not granted to this sandbox: {call} was called\. What to do: .+"
-NETWORK = "network access"
 
-# The case, and a pattern that its last line of error (or its value) must match in full.
-REFUSED = {}
+def denied(what: str, call: str) -> str:
+    return rf"PermissionError: {what} is not granted to this sandbox: {call}\(\) was called\. What to do: .+\."
 
 
-def expect(pattern, *names):
-    REFUSED.update(dict.fromkeys(names, pattern))
+NO_ACCESS = (
+    r"PermissionError: \[Errno \d+\] access is not granted to this sandbox "
+    r"\(spark\.davy\.grant\.read and spark\.davy\.grant\.write name the host directories to grant\): '{path}'"
+)
+NOT_PERMITTED = r"PermissionError: \[Errno \d+\] .+"
+NO_THREAD = r"RuntimeError: can't start new thread: this sandbox runs one thread\. What to do: .+\."
+PROCESS = "starting a process"
+FOREIGN = "calling foreign code"
+DEADLINE = (
+    r"limit exceeded: deadline: the task may run 4000 ms and ran [4-9]\d{3} ms\. "
+    r"Make the task smaller \(more partitions\), or raise spark\.davy\.deadline"
+)
+VERSION = (
+    r"pyspark\..*PySparkRuntimeError: \[PYTHON_VERSION_MISMATCH\] Davy's image holds Python 3\.11 and the driver runs "
+    r"Python {driver}: their byte code differs\. What to do: .+"
+)
+ENDED = r"the Python code ended its interpreter with exit code {code} \(os\._exit, or a fatal error; .+\)\. .+"
 
-
-expect(r"(FileNotFoundError|PermissionError): \[Errno \d+\] .*", "refused.read_passwd", "refused.read_proc")
-expect(r"(FileNotFoundError|PermissionError): \[Errno \d+\] .*", "refused.read_relative_escape")
-expect(r"(FileNotFoundError|PermissionError): \[Errno \d+\] .*", "refused.list_home", "refused.change_directory")
-expect(r"allowed: \[\]", "refused.list_root", "refused.host_environment")
-expect(DENIED.format(what=NETWORK, call=r".*"), "refused.use_socket", "refused.resolve_name")
-expect(r"allowed: .*|.*network access is not granted to this sandbox.*", "refused.use_urllib")
+# The case, and a pattern that its last line must match in full.
+SAID = {
+    "refused.read_passwd": NO_ACCESS.format(path="/etc/passwd"),
+    "refused.read_proc": NO_ACCESS.format(path="/proc/self/environ"),
+    "refused.read_relative_escape": NOT_PERMITTED,
+    "refused.list_root": NO_ACCESS.format(path="/"),
+    "refused.list_home": r"FileNotFoundError: \[Errno \d+\] .+",
+    "refused.change_directory": NO_ACCESS.format(path="/etc"),
+    "refused.write_outside": NO_ACCESS.format(path="/var/davy-escape"),
+    "refused.write_beside_files": NOT_PERMITTED,
+    "refused.archive_outside": NOT_PERMITTED,
+    "refused.tamper_with_image": NOT_PERMITTED,
+    "refused.symlink_out": NOT_PERMITTED,
+    "refused.hard_link_out": NO_ACCESS.format(path="/etc/passwd"),
+    "refused.host_environment": r"allowed: \[\]",
+    "refused.use_socket": denied("network access", r"socket\.getaddrinfo"),
+    "refused.resolve_name": denied("network access", r"socket\.gethostbyname"),
+    "refused.use_urllib": r"urllib\.error\.URLError: <urlopen error network access is not granted to this sandbox: .+>",
+    "refused.run_subprocess": denied(PROCESS, r"subprocess\.run"),
+    "refused.run_os_system": denied(PROCESS, r"os\.system"),
+    "refused.run_fork": denied(PROCESS, r"os\.fork"),
+    "refused.run_exec": denied(PROCESS, r"os\.execv"),
+    "refused.pipe": denied(PROCESS, r"subprocess\.Popen"),
+    "refused.use_multiprocessing": denied(PROCESS, r"multiprocessing\.Process\.start"),
+    "refused.start_thread": NO_THREAD,
+    "refused.start_pool": NO_THREAD,
+    "refused.load_library": denied(FOREIGN, r"ctypes\.CDLL"),
+    "refused.read_memory": denied(FOREIGN, r"ctypes\.string_at"),
+    "refused.signal_parent": denied("signalling a process", r"os\.kill"),
+    "refused.barrier": r"RuntimeError: Davy cannot serve a barrier task's barrier\(\) or allGather\(\) yet: .+",
+    "refused.encrypted_broadcast": r"RuntimeError: Davy cannot serve an encrypted broadcast yet: .+",
+    "refused.encrypted_without_broadcast": "allowed: 0",
+    "refused.another_python_version": VERSION.format(driver=r"3\.12"),
+    "refused.another_python_version_in_a_udf": VERSION.format(driver=r"3\.10"),
+    "refused.left_behind_for_another_session": r"allowed: \{None\}",
+    "hostile.endless_loop": DEADLINE,
+    "hostile.endless_sleep": DEADLINE,
+    "hostile.endless_regex": DEADLINE,
+    "hostile.endless_catching": DEADLINE,
+    "hostile.endless_generator": DEADLINE + "|" + r"limit exceeded: output: 8388608 bytes allowed, .+",
+    "hostile.cpu_time": r"limit exceeded: cpu time: the task may use 2000 ms and used [2-9]\d{3} ms\. .+",
+    "hostile.memory_bomb": "MemoryError",
+    "hostile.memory_bomb_at_once": r"MemoryError|OverflowError: cannot fit 'int' into an index-sized integer",
+    # CPython's own word for running out of memory where it cannot make the MemoryError.
+    "hostile.memory_bomb_of_small_objects": "MemoryError|SystemError: error return without exception set",
+    "hostile.memory_error_caught": "allowed: 'caught'",
+    "hostile.too_much_output": (
+        r"limit exceeded: output: 8388608 bytes allowed, \d+ bytes written\. "
+        r"Return less from the task, or raise spark\.davy\.outputBytes"
+    ),
+    "hostile.os_exit": ENDED.format(code=1),
+    "hostile.os_exit_zero": ENDED.format(code=0),
+    "hostile.os_abort": r"the Python interpreter aborted \(os\.abort, or a fatal error; .+\)\. .+",
+    "hostile.deep_c_recursion": DEADLINE + "|MemoryError|RecursionError: .+",
+    "hostile.null_pointer": denied(FOREIGN, r"ctypes\.cast"),
+    "hostile.bad_bytecode": r"the guest broke its contract: wasm trap: .+",
+    "hostile.close_descriptors": "allowed: 'closed'",
+    "hostile.write_to_every_descriptor": r"allowed: \[\]",
+    "hostile.break_the_worker": r".*Python worker exited unexpectedly.*|the Python code ended .+",
+    "hostile.fill_scratch": DEADLINE + r"|limit exceeded: .+|OSError: .+",
+    "hostile.many_open_files": (
+        r"limit exceeded: open files: 256 allowed, 257 asked\. Close files after use, or raise spark\.davy\.openFiles"
+    ),
+    "hostile.error_text_with_a_lone_surrogate": r".*Python worker exited unexpectedly.*|ValueError: lone .+",
+    "hostile.one_bad_task_among_good_ones": r"refused \[4950, 4950, 4950, 4950, 4950\]",
+    "hostile.long_task_under_the_deadline": "16 True",
+}
 
 
 @functools.cache
@@ -39,10 +112,15 @@ def outcomes():
     return run_cases("4.3.0", DAVY, "local[2]", scratch, modules=",".join(registry.DAVY_MODULES))
 
 
+def last_line(said: str) -> str:
+    """What the user reads last: less Spark's own words around it."""
+    lines = [line for line in said.splitlines() if not re.match(r"\s*(SQLSTATE|$)", line)]
+    return lines[-1].split("davy.DavyException: ")[-1]
+
+
 @pytest.mark.parametrize("name", sorted(registry.load(registry.DAVY_MODULES)))
 def test_refused(name):
     out = outcomes().by_case[name]
     value = ast.literal_eval(out["value"])
-    assert value["alive"]
-    said = [line for line in value["said"].splitlines() if not re.match(r"\s*(SQLSTATE|$)", line)][-1]
-    assert re.fullmatch(REFUSED[name], said), said
+    assert value["alive"], "the session could not run a job after it"
+    assert re.fullmatch(SAID[name], last_line(value["said"])), value["said"]

@@ -178,17 +178,18 @@ def signal_parent(_):
 
 
 def tamper_with_image(_):
+    import json
     import os
 
-    path = os.path.dirname(os.__file__) + "/planted.py"
+    path = os.path.dirname(json.__file__) + "/planted.py"
     with open(path, "w") as out:
         return out.write("x")
 
 
-def database_file(_):
-    import dbm.dumb
+def archive_outside(_):
+    import shutil
 
-    return dbm.dumb.open("/etc/davy-db", "c")
+    return shutil.make_archive("/var/davy-archive", "zip", "/")
 
 
 ATTEMPTS = {f.__name__: f for f in list(globals().values()) if callable(f) and f.__name__ != "attempt"}
@@ -283,18 +284,15 @@ def another_python_version_in_a_udf(spark):
 
 
 @case(seconds=30)
-def secrets_of_one_task_are_gone_in_the_next(spark):
-    """What a task leaves in its sandbox's memory and scratch is not another tenant's to find."""
+def left_behind_for_another_session(spark):
+    """Reused workers keep modules, as in stock; a kill or a limit ends the sandbox and all it held."""
     import os
 
     def leave(_):
         import builtins
-        import tempfile
 
-        with open(os.path.join(tempfile.gettempdir(), "left-behind"), "w") as out:
-            out.write("secret")
         builtins.left_behind = "secret"
-        return 1
+        os._exit(1)
 
     def find(_):
         import builtins
@@ -302,5 +300,8 @@ def secrets_of_one_task_are_gone_in_the_next(spark):
         return getattr(builtins, "left_behind", None)
 
     sc = spark.sparkContext
-    sc.parallelize(range(4), 4).map(leave).collect()
-    return len(sc.parallelize(range(4), 4).map(find).collect())
+    try:
+        sc.parallelize(range(4), 4).map(leave).collect()
+    except Exception:
+        pass
+    return {"said": f"allowed: {set(sc.parallelize(range(8), 8).map(find).collect())}", "alive": True}
