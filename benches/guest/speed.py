@@ -131,7 +131,7 @@ def measure(rounds):
 
 def main(infile, outfile):
     """The guest's entry; the first line of input is the number of rounds."""
-    for result in measure(int(infile.readline() or 3)):
+    for result in measure(int(infile.readline().strip() or 3)):
         outfile.write((json.dumps(result) + "\n").encode())
         outfile.flush()
 

@@ -25,6 +25,9 @@ DAVY_IMPORT(session_read) int32_t davy_session_read(uint8_t *ptr, int32_t len);
 DAVY_IMPORT(gateway) int32_t davy_gateway(int32_t verb, const uint8_t *req, int32_t req_len,
                                           uint8_t *resp, int32_t cap);
 
+/* davy_zone.c */
+PyObject *davy_set_zone(PyObject *module, PyObject *args);
+
 /* davy_hash.c */
 PyObject *davy_hash64(PyObject *module, PyObject *object);
 

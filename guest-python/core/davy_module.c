@@ -134,6 +134,8 @@ static PyMethodDef methods[] = {
     {"reset_preopens", reset_preopens, METH_NOARGS, reset_preopens_doc},
     {"hash64", davy_hash64, METH_O,
      "hash64(object) -> the hash a 64-bit CPython computes, or NotImplemented"},
+    {"set_zone", davy_set_zone, METH_VARARGS,
+     "set_zone(spans, names, end): the local time zone, as davy_zone packs it"},
     {NULL, NULL, 0, NULL},
 };
 

@@ -10,11 +10,17 @@ import sys
 import _davy
 import davy_hash
 
+# Verbs of the host's gateway.
 _ADMIT = 1
+_MEMORY = 2
 
 # Settings that stock serves with files and threads a sandbox does not have; the host itself
 # reports a crash, with its cause.
 _UNSERVED = ("PYTHON_FAULTHANDLER_DIR", "PYTHON_TRACEBACK_DUMP_INTERVAL_SECONDS")
+
+
+# The Spark setting behind the sandbox's memory limit.
+memory_setting = "spark.davy.memory"
 
 
 def install(worker):
@@ -25,6 +31,7 @@ def install(worker):
         return
     _rebind("pyspark.util", "local_connect_and_auth", _connect)
     _wrap("pyspark.worker_util", "check_python_version", _explain_version)
+    _wrap("pyspark.util", "handle_worker_exception", _explain_memory)
     for module in ("pyspark.core.rdd", "pyspark.rdd"):
         _rebind(module, "portable_hash", davy_hash.portable_hash)
     broadcast = sys.modules.get("pyspark.core.broadcast") or sys.modules.get("pyspark.broadcast")
@@ -64,6 +71,17 @@ def _connect(*_args, **_kwargs):
         f"Davy cannot serve {what} yet: a stock worker opens a socket to its executor for it, and "
         f"a sandbox has no network. What to do: {remedy}, or run this job without Davy."
     )
+
+
+def _explain_memory(original):
+    def handle_worker_exception(e, *args, **kwargs):
+        if isinstance(e, MemoryError):
+            met = _davy.gateway(_MEMORY, b"").decode()
+            if met:  # else the code raised this by itself
+                e.add_note(f"{met}. Give the task less data (more partitions), or raise {memory_setting}")
+        return original(e, *args, **kwargs)
+
+    return handle_worker_exception
 
 
 def _explain_version(original):

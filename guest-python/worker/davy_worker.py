@@ -4,7 +4,9 @@ The host calls :func:`boot` once, may take a snapshot of memory, and then calls 
 each sandbox that starts from it. Both read the session document, JSON:
 
 ``worker`` module to run (``pyspark.worker``), ``sys_path`` list of guest paths, ``env`` mapping,
-``cwd`` guest path or null, ``reuse`` whether to serve more than one task, ``buffer_size`` bytes.
+``cwd`` guest path or null,
+``localtime`` the host's ``/etc/localtime`` in base64 or null, ``memory_setting`` the setting behind
+the memory limit, ``reuse`` whether to serve more than one task, ``buffer_size`` bytes.
 """
 
 import gc
@@ -16,6 +18,7 @@ import sys
 
 import _davy
 import davy_hooks
+import davy_zone
 
 
 class _Input(io.RawIOBase):
@@ -46,6 +49,8 @@ def _apply(session):
     """Makes interpreter state follow the session document. Runs again after a restore."""
     os.environ.clear()
     os.environ.update(session["env"])
+    davy_zone.follow(session.get("localtime"))
+    davy_hooks.memory_setting = session.get("memory_setting", davy_hooks.memory_setting)
     cwd = session.get("cwd") or "/tmp"
     # Index 0 is the working directory, as for `python -m`: Spark inserts added files at index 1.
     path = [cwd, *session["sys_path"], *_image_path]

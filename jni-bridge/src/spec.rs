@@ -124,6 +124,7 @@ fn snapshot_key(session: &serde_json::Value, env: &[(String, String)]) -> Snapsh
             Err(_) => files.push((path, 0, None)), // absent in the guest as well
         }
     }
-    let boot = serde_json::json!([session["worker"], session["sys_path"], env, files]);
+    let zone = [&session["env"]["TZ"], &session["localtime"]];
+    let boot = serde_json::json!([session["worker"], session["sys_path"], zone, env, files]);
     SnapshotKey { key: blake3::hash(boot.to_string().as_bytes()).to_hex().to_string(), on_disk }
 }

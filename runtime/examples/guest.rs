@@ -50,7 +50,7 @@ fn main() -> Result<()> {
         };
         let sandbox = Sandbox::start(&image, spec)?;
         let channels = sandbox.channels();
-        channels.write(b"go");
+        channels.write(b"\n"); // a task begins
         channels.end_input();
         let mut buffer = vec![0; 1 << 16];
         loop {

@@ -25,6 +25,8 @@ pub(crate) const WASI: &str = "wasi_snapshot_preview1";
 pub(crate) mod verb {
     /// Request: a host path (UTF-8). Response: the guest path of a read-only copy.
     pub(crate) const ADMIT: u32 = 1;
+    /// Request: nothing. Response: the sentence of the memory limit if it was met, else nothing.
+    pub(crate) const MEMORY: u32 = 2;
 }
 
 /// WASI errno values the gateway answers with (negated).

@@ -2,8 +2,10 @@
 
 use crate::cache::Cache;
 use crate::fault::Fault;
+use crate::instrument;
+use crate::interrupt::RESERVATION;
 use std::hash::{Hash, Hasher};
-use wasmtime::{Config, Enabled, OptLevel};
+use wasmtime::{Config, OptLevel};
 
 /// Bytes of wasm stack: CPython's C recursion (parser, repr, pickle) needs megabytes; 1 MiB traps.
 pub(crate) const WASM_STACK: usize = 6 << 20;
@@ -28,14 +30,14 @@ impl Engine {
             .cranelift_opt_level(OptLevel::Speed)
             .max_wasm_stack(WASM_STACK)
             .async_stack_size(THREAD_STACK)
-            .wasm_multi_memory(true) // the poll memory
+            .memory_reservation(RESERVATION)
+            .memory_may_move(false)
             .wasm_exceptions(true) // C++ in the guest
             .table_lazy_init(false) // 3 % faster indirect calls
             .wasm_backtrace_max_frames(None)
             .memory_init_cow(true)
             .parallel_compilation(true);
         config.wasm_reference_types(true);
-        let _ = Enabled::Auto;
         let wasmtime = wasmtime::Engine::new(&config)
             .map_err(|e| Fault::host(format!("starting the WebAssembly engine: {e}")))?;
         Ok(Engine { wasmtime, cache })
@@ -55,6 +57,7 @@ impl Engine {
         let mut digest = Digest(blake3::Hasher::new());
         self.wasmtime.precompile_compatibility_hash().hash(&mut digest);
         env!("CARGO_PKG_VERSION").hash(&mut digest);
+        instrument::VERSION.hash(&mut digest);
         digest.0.finalize().to_hex()[..16].to_owned()
     }
 }

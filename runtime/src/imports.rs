@@ -206,6 +206,9 @@ fn gateway(
     let copied = region(data, request, request_len)?.to_vec();
     let answer = match verb {
         verb::ADMIT => admit(state, &copied),
+        verb::MEMORY => {
+            Ok(state.memory_limit.exceeded().map_or_else(Vec::new, |e| e.to_string().into_bytes()))
+        }
         _ => Err(errno::NOSYS),
     };
     match answer {

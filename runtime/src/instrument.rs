@@ -1,17 +1,23 @@
-//! Rewrites a guest module before it is compiled: adds the poll memory and a poll to every loop
-//! and every function that calls (so every cycle of control flow meets one), and notes what the
-//! snapshot relies on. A poll is a store, not a load: Cranelift may merge loads.
+//! Rewrites a guest module before it is compiled, so that closing its linear memory stops it (see
+//! [`crate::interrupt`]): every cycle of control flow touches memory, and only compiled code of
+//! the guest does. Notes also what the snapshot relies on.
+//!
+//! - A loop that can go round without touching memory, and functions that can call each other in
+//!   a circle without, get a *poll*: a byte loaded and stored again. Most touch it anyway.
+//! - `memory.copy` and `memory.fill`, which wasmtime runs as host code, become calls of functions
+//!   that are added to the module (`bulk.wat`).
 
+use crate::cycles::uncut;
+use crate::recursion::untouched_circles;
+use std::collections::HashSet;
 use wasm_encoder::reencode::{Error, Reencode, utils};
-use wasm_encoder::{
-    CodeSection, ExportKind, ExportSection, Function, Instruction, MemArg, MemorySection,
-    MemoryType, Module,
-};
-use wasmparser::{FunctionBody, Operator, Parser};
+use wasm_encoder::{CodeSection, Function, FunctionSection, Instruction, MemArg, Module, ValType};
+use wasmparser::{FunctionBody, Operator, Parser, Payload, TypeRef};
 
-/// Export name of the poll memory.
-pub(crate) const POLL_MEMORY: &str = "davy:poll";
-const POLL_MEMORY_INDEX: u32 = 1;
+/// Part of the cache key of compiled modules: change it with the rewriting.
+pub(crate) const VERSION: u32 = 2;
+
+const BULK: &str = include_str!("bulk.wat");
 
 /// What was seen on the way, kept beside the compiled module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -20,41 +26,64 @@ pub(crate) struct Facts {
     pub(crate) snapshot_complete: bool,
 }
 
-/// The module with polls. Fails on a module without exactly one memory of its own.
+/// The module, made stoppable. Fails on one without exactly one memory of its own.
 pub(crate) fn instrument(wasm: &[u8]) -> Result<(Vec<u8>, Facts), String> {
-    let mut pass = Pass::default();
+    let invalid = |e: &dyn std::fmt::Display| format!("it is not a valid module: {e}");
+    let circles = untouched_circles(wasm).map_err(|e| invalid(&e))?;
+    let mut pass = Pass { bulk: bulk()?, circles, ..Pass::default() };
     let mut module = Module::new();
     utils::parse_core_module(&mut pass, &mut module, Parser::new(0), wasm)
-        .map_err(|e| format!("it is not a valid module: {e}"))?;
+        .map_err(|e| invalid(&e))?;
     if pass.memories != 1 {
         return Err(format!("it must define exactly one memory, and has {}", pass.memories));
     }
     if !pass.exports {
         return Err("it exports nothing".into());
     }
+    if let Some(what) = pass.refused {
+        return Err(format!("it uses {what}, which cannot be stopped"));
+    }
     let snapshot_complete = pass.mutable_globals <= 1 && !pass.writes_tables;
     Ok((module.finish(), Facts { snapshot_complete }))
 }
 
+/// The bodies of copy and fill.
+fn bulk() -> Result<Vec<Vec<u8>>, String> {
+    let wasm = wat::parse_str(BULK).map_err(|e| format!("bulk.wat: {e}"))?;
+    let mut bodies = Vec::new();
+    for payload in Parser::new(0).parse_all(&wasm) {
+        if let Payload::CodeSectionEntry(body) = payload.map_err(|e| e.to_string())? {
+            bodies.push(wasm[body.range()].to_vec());
+        }
+    }
+    Ok(bodies)
+}
+
 #[derive(Default)]
 struct Pass {
+    bulk: Vec<Vec<u8>>,
+    circles: HashSet<u32>,
+    /// Index of the function whose body comes next.
+    body: u32,
+    types: u32,
+    functions: u32,
     memories: u64,
     mutable_globals: usize,
     writes_tables: bool,
     exports: bool,
+    refused: Option<&'static str>,
 }
 
 fn poll(function: &mut Function) {
+    let byte = MemArg { offset: 0, align: 0, memory_index: 0 };
     function.instruction(&Instruction::I32Const(0));
     function.instruction(&Instruction::I32Const(0));
-    function.instruction(&Instruction::I32Store8(MemArg {
-        offset: 0,
-        align: 0,
-        memory_index: POLL_MEMORY_INDEX,
-    }));
+    function.instruction(&Instruction::I32Load8U(byte));
+    function.instruction(&Instruction::I32Store8(byte));
 }
 
-fn calls(op: &Operator<'_>) -> bool {
+/// Calls of every kind.
+pub(crate) fn calls(op: &Operator<'_>) -> bool {
     matches!(
         op,
         Operator::Call { .. }
@@ -66,35 +95,103 @@ fn calls(op: &Operator<'_>) -> bool {
     )
 }
 
+/// Whether the instruction always loads or stores, and nothing but the linear memory.
+pub(crate) fn touches_memory(op: &Operator<'_>) -> bool {
+    use Operator as O;
+    matches!(
+        op,
+        O::I32Load { .. }
+            | O::I64Load { .. }
+            | O::F32Load { .. }
+            | O::F64Load { .. }
+            | O::I32Load8S { .. }
+            | O::I32Load8U { .. }
+            | O::I32Load16S { .. }
+            | O::I32Load16U { .. }
+            | O::I64Load8S { .. }
+            | O::I64Load8U { .. }
+            | O::I64Load16S { .. }
+            | O::I64Load16U { .. }
+            | O::I64Load32S { .. }
+            | O::I64Load32U { .. }
+            | O::I32Store { .. }
+            | O::I64Store { .. }
+            | O::F32Store { .. }
+            | O::F64Store { .. }
+            | O::I32Store8 { .. }
+            | O::I32Store16 { .. }
+            | O::I64Store8 { .. }
+            | O::I64Store16 { .. }
+            | O::I64Store32 { .. }
+            | O::V128Load { .. }
+            | O::V128Store { .. }
+    )
+}
+
+impl Pass {
+    /// Index of `memory.copy`'s stand-in; that of `memory.fill` follows it.
+    fn copy_index(&self) -> u32 {
+        self.functions
+    }
+}
+
 impl Reencode for Pass {
     type Error = std::convert::Infallible;
 
-    fn parse_memory_section(
+    fn parse_type_section(
         &mut self,
-        memories: &mut MemorySection,
-        section: wasmparser::MemorySectionReader<'_>,
+        types: &mut wasm_encoder::TypeSection,
+        section: wasmparser::TypeSectionReader<'_>,
     ) -> Result<(), Error<Self::Error>> {
-        self.memories += u64::from(section.count());
-        utils::parse_memory_section(self, memories, section)?;
-        memories.memory(MemoryType {
-            minimum: 1,
-            maximum: Some(1),
-            memory64: false,
-            shared: false,
-            page_size_log2: None,
-        });
+        for group in section.clone() {
+            self.types += group?.types().len() as u32;
+        }
+        utils::parse_type_section(self, types, section)?;
+        types.ty().function([ValType::I32; 3], []);
         Ok(())
     }
 
-    fn parse_import(
+    fn parse_function_section(
+        &mut self,
+        functions: &mut FunctionSection,
+        section: wasmparser::FunctionSectionReader<'_>,
+    ) -> Result<(), Error<Self::Error>> {
+        self.body = self.functions; // the imported ones come first
+        self.functions += section.count();
+        utils::parse_function_section(self, functions, section)?;
+        for _ in &self.bulk {
+            functions.function(self.types);
+        }
+        Ok(())
+    }
+
+    fn parse_memory_section(
+        &mut self,
+        memories: &mut wasm_encoder::MemorySection,
+        section: wasmparser::MemorySectionReader<'_>,
+    ) -> Result<(), Error<Self::Error>> {
+        self.memories += u64::from(section.count());
+        for memory in section.clone() {
+            if memory?.initial == 0 {
+                self.refused = Some("an empty memory"); // a poll could not touch it
+            }
+        }
+        utils::parse_memory_section(self, memories, section)
+    }
+
+    fn parse_import_section(
         &mut self,
         imports: &mut wasm_encoder::ImportSection,
-        import: wasmparser::Import<'_>,
+        section: wasmparser::ImportSectionReader<'_>,
     ) -> Result<(), Error<Self::Error>> {
-        if matches!(import.ty, wasmparser::TypeRef::Memory(_)) {
-            self.memories += 2; // an imported memory is refused by the count
+        for import in section.clone().into_imports() {
+            match import?.ty {
+                TypeRef::Memory(_) => self.memories += 2, // refused by the count
+                TypeRef::Func(_) | TypeRef::FuncExact(_) => self.functions += 1,
+                _ => {}
+            }
         }
-        utils::parse_import(self, imports, import)
+        utils::parse_import_section(self, imports, section)
     }
 
     fn parse_global(
@@ -108,12 +205,22 @@ impl Reencode for Pass {
 
     fn parse_export_section(
         &mut self,
-        exports: &mut ExportSection,
+        exports: &mut wasm_encoder::ExportSection,
         section: wasmparser::ExportSectionReader<'_>,
     ) -> Result<(), Error<Self::Error>> {
-        utils::parse_export_section(self, exports, section)?;
-        exports.export(POLL_MEMORY, ExportKind::Memory, POLL_MEMORY_INDEX);
-        self.exports = true;
+        self.exports |= section.count() > 0;
+        utils::parse_export_section(self, exports, section)
+    }
+
+    fn parse_code_section(
+        &mut self,
+        code: &mut CodeSection,
+        section: wasmparser::CodeSectionReader<'_>,
+    ) -> Result<(), Error<Self::Error>> {
+        utils::parse_code_section(self, code, section)?;
+        for body in &self.bulk {
+            code.raw(body);
+        }
         Ok(())
     }
 
@@ -123,31 +230,127 @@ impl Reencode for Pass {
         body: FunctionBody<'_>,
     ) -> Result<(), Error<Self::Error>> {
         let mut function = self.new_function_with_parsed_locals(&body)?;
-        let mut non_leaf = false;
-        for op in body.get_operators_reader()? {
-            let op = op?;
-            non_leaf |= calls(&op);
-            self.writes_tables |= matches!(
-                op,
-                Operator::TableSet { .. }
-                    | Operator::TableGrow { .. }
-                    | Operator::TableFill { .. }
-                    | Operator::TableCopy { .. }
-                    | Operator::TableInit { .. }
-            );
-        }
-        if non_leaf {
+        let ops = body.get_operators_reader()?.into_iter().collect::<Result<Vec<_>, _>>()?;
+        if self.circles.contains(&self.body) {
             poll(&mut function);
         }
-        for op in body.get_operators_reader()? {
-            let op = op?;
-            let is_loop = matches!(op, Operator::Loop { .. });
-            function.instruction(&self.instruction(op)?);
-            if is_loop {
+        self.body += 1;
+        let mut loops = uncut(&ops, touches_memory, calls).loops.into_iter().peekable();
+        for (at, op) in ops.iter().enumerate() {
+            match op {
+                Operator::MemoryCopy { .. } => {
+                    function.instruction(&Instruction::Call(self.copy_index()));
+                    continue;
+                }
+                Operator::MemoryFill { .. } => {
+                    function.instruction(&Instruction::Call(self.copy_index() + 1));
+                    continue;
+                }
+                Operator::MemoryInit { .. } => self.refused = Some("memory.init"),
+                Operator::TableSet { .. }
+                | Operator::TableGrow { .. }
+                | Operator::TableFill { .. }
+                | Operator::TableCopy { .. }
+                | Operator::TableInit { .. } => self.writes_tables = true,
+                _ => {}
+            }
+            function.instruction(&self.instruction(op.clone())?);
+            if loops.next_if_eq(&at).is_some() {
                 poll(&mut function);
             }
         }
         code.function(&function);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasmtime::{Engine, Instance, Memory, Module, Store, TypedFunc};
+
+    const BYTES: usize = 4 << 16;
+
+    struct Machine {
+        store: Store<()>,
+        memory: Memory,
+        copy: TypedFunc<(u32, u32, u32), ()>,
+        fill: TypedFunc<(u32, u32, u32), ()>,
+    }
+
+    fn machine() -> Machine {
+        let text = r#"(module (memory (export "memory") 4)
+            (func (export "copy") (param i32 i32 i32)
+              (memory.copy (local.get 0) (local.get 1) (local.get 2)))
+            (func (export "fill") (param i32 i32 i32)
+              (memory.fill (local.get 0) (local.get 1) (local.get 2))))"#;
+        let (wasm, _) = instrument(&wat::parse_str(text).expect("text")).expect("a module");
+        let engine = Engine::default();
+        let module = Module::new(&engine, wasm).expect("valid");
+        let mut store = Store::new(&engine, ());
+        let instance = Instance::new(&mut store, &module, &[]).expect("an instance");
+        let memory = instance.get_memory(&mut store, "memory").expect("memory");
+        let copy = instance.get_typed_func(&mut store, "copy").expect("copy");
+        let fill = instance.get_typed_func(&mut store, "fill").expect("fill");
+        for (at, byte) in memory.data_mut(&mut store).iter_mut().enumerate() {
+            *byte = (at * 131 / 7) as u8;
+        }
+        Machine { store, memory, copy, fill }
+    }
+
+    #[test]
+    fn bulk_operations_equal_the_instructions() {
+        let mut m = machine();
+        let sizes = (0..140).chain([255, 256, 1000, 4096, 65_537]);
+        for n in sizes {
+            for distance in [-300, -65, -17, -16, -15, -1, 0, 1, 7, 15, 16, 17, 64, 100, 70_000] {
+                let from = 66_000_i64;
+                let to = (from + distance) as usize;
+                let mut expected = m.memory.data(&m.store).to_vec();
+                expected.copy_within(from as usize..from as usize + n, to);
+                m.copy.call(&mut m.store, (to as u32, from as u32, n as u32)).expect("copied");
+                assert!(m.memory.data(&m.store) == expected, "copy of {n} over {distance}");
+            }
+            let mut expected = m.memory.data(&m.store).to_vec();
+            expected[1001..1001 + n].fill(n as u8);
+            m.fill.call(&mut m.store, (1001, n as u32 | 0x100, n as u32)).expect("filled");
+            assert!(m.memory.data(&m.store) == expected, "fill of {n}");
+        }
+    }
+
+    #[test]
+    fn bulk_operations_past_the_end_trap() {
+        let mut m = machine();
+        let end = BYTES as u32;
+        for (to, from, n) in [
+            (end - 10, 0, 11),
+            (0, end - 10, 11),
+            (end, 0, 1),
+            (u32::MAX, 0, 64),
+            (64, 0, u32::MAX),
+        ] {
+            m.copy.call(&mut m.store, (to, from, n)).expect_err("outside");
+        }
+        for (to, n) in [(end - 10, 11), (end, 1), (u32::MAX, 64), (64, u32::MAX)] {
+            m.fill.call(&mut m.store, (to, 1, n)).expect_err("outside");
+        }
+        m.copy.call(&mut m.store, (end - 100, end - 200, 100)).expect("up to the end");
+    }
+
+    #[test]
+    fn modules_that_cannot_be_stopped_are_refused() {
+        for (text, why) in [
+            ("(module)", "exactly one memory"),
+            (r#"(module (import "a" "m" (memory 1)) (memory 1))"#, "exactly one memory"),
+            (r#"(module (memory (export "memory") 0))"#, "an empty memory"),
+            (
+                r#"(module (memory (export "memory") 1) (data $d "x")
+                   (func (memory.init $d (i32.const 0) (i32.const 0) (i32.const 1))))"#,
+                "memory.init",
+            ),
+        ] {
+            let error = instrument(&wat::parse_str(text).expect("text")).expect_err(text);
+            assert!(error.contains(why), "{text}: {error}");
+        }
     }
 }

@@ -1,12 +1,13 @@
-//! Stopping a guest from another thread, at once and at next to no running cost.
+//! Stopping a guest from another thread, at once and at no running cost.
 //!
-//! Every loop and every non-leaf function of a guest stores a byte to a one-page *poll memory*
-//! (see [`crate::instrument`]). Stopping makes that page inaccessible: the next store traps. The
-//! poll memory is a second wasm memory that no other instruction and no host function ever
-//! touches, so a host call or a bulk copy in progress is never disturbed; a guest inside a host
-//! call traps at its first poll after it, and the host calls that can wait (channels, sleeps) end
-//! their wait. wasmtime's epochs do the same with a load, a compare and a branch per poll, which
-//! made CPython 17-19 % slower.
+//! Stopping makes the guest's linear memory inaccessible: its next load or store traps, and
+//! [`crate::instrument`] sees to it that no cycle of its code does without one. Host code must not
+//! meet a closed memory, so every crossing between guest and host passes here: while the guest is
+//! in the host, a stop only notes its reason, and the way back into the guest ends in a trap. The
+//! host calls that can wait (channels, sleeps) end their wait.
+//!
+//! wasmtime's epochs (a load, a compare and a branch per loop and function) made CPython 17-19 %
+//! slower, a store to a page of its own 10 %.
 #![allow(unsafe_code)]
 
 use crate::channel::Channels;
@@ -25,16 +26,17 @@ pub struct Interrupt {
 #[derive(Debug, Default)]
 struct State {
     reason: Option<Fault>,
-    page: Option<PollPage>,
+    memory: Option<LinearMemory>,
+    /// Whether compiled code of the guest runs, and nothing else touches its memory.
+    in_guest: bool,
 }
 
-/// Address of a live poll memory. Only its first operating-system page is used.
+/// Address of a live linear memory.
 #[derive(Debug, Clone, Copy)]
-struct PollPage(usize);
+struct LinearMemory(usize);
 
-/// The smallest operating-system page; mprotect rounds up to the real one, and the poll memory has
-/// 64 KiB.
-const PAGE_BYTES: usize = 4096;
+/// Address space of one linear memory: all that 32-bit addresses reach. The engine reserves it.
+pub(crate) const RESERVATION: u64 = 4 << 30;
 
 impl Interrupt {
     pub(crate) fn new(channels: Arc<Channels>) -> Arc<Interrupt> {
@@ -45,13 +47,13 @@ impl Interrupt {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stops the guest for `reason`. Returns at once; the guest traps at its next poll.
+    /// Stops the guest for `reason`. Returns at once; the guest traps at its next memory access.
     pub fn stop(&self, reason: Fault) {
         let mut state = self.lock();
         if state.reason.is_none() {
             state.reason = Some(reason);
-            if let Some(page) = state.page {
-                page.close();
+            if let (Some(memory), true) = (state.memory, state.in_guest) {
+                memory.close();
             }
         }
         drop(state);
@@ -63,17 +65,28 @@ impl Interrupt {
         self.lock().reason.clone()
     }
 
-    /// Arms the switch with the poll memory at `address`, until the returned guard is dropped.
+    /// Control passes from the host into compiled code, or back. An error, the reason of a stop,
+    /// must end the call.
+    pub(crate) fn cross(&self, into_guest: bool) -> Result<(), Fault> {
+        let mut state = self.lock();
+        match &state.reason {
+            Some(reason) => {
+                let reason = reason.clone();
+                state.in_guest = false;
+                Err(reason)
+            }
+            None => {
+                state.in_guest = into_guest;
+                Ok(())
+            }
+        }
+    }
+
+    /// Arms the switch with the linear memory at `address`, until the returned guard is dropped.
     ///
     /// The caller keeps the store that owns that memory alive longer than the guard.
     pub(crate) fn arm(self: &Arc<Self>, address: *mut u8) -> Armed {
-        let page = PollPage(address as usize);
-        let mut state = self.lock();
-        state.page = Some(page);
-        if state.reason.is_some() {
-            page.close(); // stopped before it started
-        }
-        drop(state);
+        self.lock().memory = Some(LinearMemory(address as usize));
         Armed(Arc::clone(self))
     }
 }
@@ -85,24 +98,28 @@ pub(crate) struct Armed(Arc<Interrupt>);
 impl Drop for Armed {
     fn drop(&mut self) {
         // Under the lock: no stop can use the address after this line.
-        self.0.lock().page = None;
+        self.0.lock().memory = None;
     }
 }
 
-impl PollPage {
+impl LinearMemory {
     fn close(self) {
-        // SAFETY: the address is the start of a poll memory whose store outlives its `Armed`
+        // SAFETY: the address is the start of a linear memory whose store outlives its `Armed`
         // guard, and this is called under the lock that the guard's drop takes, so the mapping
-        // exists. Taking access away cannot break memory safety: only wasm stores of the guest
-        // touch the page, and wasmtime turns their faults into traps; no Rust reference to it is
-        // ever made.
+        // exists; the engine reserves RESERVATION bytes for it. Taking access away cannot break
+        // memory safety: `in_guest` is set, so the thread that owns the store executes compiled
+        // code, whose faults wasmtime turns into traps, and every way from there into host code
+        // that touches the memory passes `cross`, which fails from now on. wasmtime's own
+        // functions that compiled code calls without a crossing do not touch it: the module has
+        // no memory.copy, memory.fill or memory.init left (see `instrument`), and memory.grow
+        // changes only the protection of new pages.
         let closed = unsafe {
             rustix::mm::mprotect(
                 self.0 as *mut c_void,
-                PAGE_BYTES,
+                RESERVATION as usize,
                 rustix::mm::MprotectFlags::empty(),
             )
         };
-        debug_assert!(closed.is_ok(), "closing the poll page: {closed:?}");
+        debug_assert!(closed.is_ok(), "closing the linear memory: {closed:?}");
     }
 }

@@ -8,7 +8,6 @@ use crate::fault::{Fault, LimitExceeded};
 use crate::grants::{ClockPolicy, Grants, RandomPolicy};
 use crate::image::Image;
 use crate::imports::{GuestState, Raised};
-use crate::instrument::POLL_MEMORY;
 use crate::interrupt::Interrupt;
 use crate::limits::{LimitKind, Limits, TaskLimits};
 use crate::log::{GuestLog, LogSink};
@@ -18,7 +17,7 @@ use rand::SeedableRng;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use wasmtime::{Instance, Store, Trap, Val};
+use wasmtime::{CallHook, Instance, Store, Trap, Val};
 use wasmtime_wasi::{
     FsPerms, HostMonotonicClock, HostWallClock, I32Exit, WasiCtxBuilder, WasiView,
 };
@@ -271,6 +270,12 @@ impl Guest {
         let mut store = Store::new(&self.image.engine.wasmtime, state);
         store.limiter(|state| &mut state.memory_limit);
         store.set_hostcall_fuel(HOSTCALL_BYTES);
+        let interrupt = Arc::clone(&self.interrupt);
+        store.call_hook(move |_, crossing| {
+            let into_guest =
+                matches!(crossing, CallHook::CallingWasm | CallHook::ReturningFromHost);
+            interrupt.cross(into_guest).map_err(|reason| wasmtime::Error::new(Raised(reason)))
+        });
         let result = self.serve(&mut store);
         log.finish();
         result
@@ -281,12 +286,9 @@ impl Guest {
         let memory = instance
             .get_memory(&mut *store, abi::MEMORY)
             .ok_or_else(|| Fault::guest("it exports no memory"))?;
-        let poll = instance
-            .get_memory(&mut *store, POLL_MEMORY)
-            .ok_or_else(|| Fault::guest("it has no poll memory"))?;
         store.data_mut().memory = Some(memory);
         // Dropped before the store: declared after it in the caller.
-        let _armed = self.interrupt.arm(poll.data_ptr(&*store));
+        let _armed = self.interrupt.arm(memory.data_ptr(&*store));
 
         let abi = self.call(store, &instance, abi::ABI)?;
         if u32::try_from(abi) != Ok(abi::ABI_VERSION) {
@@ -296,6 +298,10 @@ impl Guest {
         let key = self.snapshot_key.as_ref();
         match key.and_then(|key| self.image.snapshot(key)) {
             Some(snapshot) => {
+                let (allowed, asked) = (self.limits.memory_bytes, snapshot.bytes() as u64);
+                if asked > allowed {
+                    return Err(LimitExceeded { limit: LimitKind::Memory, allowed, asked }.into());
+                }
                 snapshot.restore(&mut *store, memory)?;
                 set_stack_pointer(store, &instance, snapshot.stack_pointer)?;
                 self.meter.from_snapshot.store(1, Ordering::Relaxed);
@@ -399,6 +405,15 @@ fn set_stack_pointer(
 pub(crate) struct MemoryLimit {
     meter: Arc<Meter>,
     bytes: u64,
+}
+
+impl MemoryLimit {
+    /// The limit and what was asked beyond it, if anything ever was.
+    pub(crate) fn exceeded(&self) -> Option<LimitExceeded> {
+        let asked = self.meter.refused.load(Ordering::Relaxed);
+        let limit = LimitKind::Memory;
+        (asked > 0).then_some(LimitExceeded { limit, allowed: self.bytes, asked })
+    }
 }
 
 impl wasmtime::ResourceLimiter for MemoryLimit {

@@ -70,6 +70,11 @@ impl Snapshot {
         freeze(file, length, i32::from_le_bytes(*pointer)).ok()
     }
 
+    /// Length of the memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Copies `memory`, leaving out pages that are all zero.
     pub(crate) fn take(memory: &[u8], stack_pointer: i32) -> std::io::Result<Snapshot> {
         let file = blank(memory.len())?;

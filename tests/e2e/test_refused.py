@@ -35,6 +35,10 @@ VERSION = (
     r"pyspark\..*PySparkRuntimeError: \[PYTHON_VERSION_MISMATCH\] Davy's image holds Python 3\.11 and the driver runs "
     r"Python {driver}: their byte code differs\. What to do: .+"
 )
+MEMORY = (
+    r"limit exceeded: memory: 256\.0 MiB allowed, \d+\.\d MiB asked\. "
+    r"Give the task less data \(more partitions\), or raise spark\.davy\.memory"
+)
 ENDED = r"the Python code ended its interpreter with exit code {code} \(os\._exit, or a fatal error; .+\)\. .+"
 
 # The case, and a pattern that its last line must match in full.
@@ -78,10 +82,10 @@ SAID = {
     "hostile.endless_catching": DEADLINE,
     "hostile.endless_generator": DEADLINE + "|" + r"limit exceeded: output: 8388608 bytes allowed, .+",
     "hostile.cpu_time": r"limit exceeded: cpu time: the task may use 2000 ms and used [2-9]\d{3} ms\. .+",
-    "hostile.memory_bomb": "MemoryError",
-    "hostile.memory_bomb_at_once": r"MemoryError|OverflowError: cannot fit 'int' into an index-sized integer",
+    "hostile.memory_bomb": MEMORY,
+    "hostile.memory_bomb_at_once": MEMORY + r"|OverflowError: cannot fit 'int' into an index-sized integer",
     # CPython's own word for running out of memory where it cannot make the MemoryError.
-    "hostile.memory_bomb_of_small_objects": "MemoryError|SystemError: error return without exception set",
+    "hostile.memory_bomb_of_small_objects": MEMORY + "|SystemError: error return without exception set",
     "hostile.memory_error_caught": "allowed: 'caught'",
     "hostile.too_much_output": (
         r"limit exceeded: output: 8388608 bytes allowed, \d+ bytes written\. "
@@ -90,7 +94,7 @@ SAID = {
     "hostile.os_exit": ENDED.format(code=1),
     "hostile.os_exit_zero": ENDED.format(code=0),
     "hostile.os_abort": r"the Python interpreter aborted \(os\.abort, or a fatal error; .+\)\. .+",
-    "hostile.deep_c_recursion": DEADLINE + "|MemoryError|RecursionError: .+",
+    "hostile.deep_c_recursion": DEADLINE + "|RecursionError: .+|" + MEMORY,
     "hostile.null_pointer": denied(FOREIGN, r"ctypes\.cast"),
     "hostile.bad_bytecode": r"the guest broke its contract: wasm trap: .+",
     "hostile.close_descriptors": "allowed: 'closed'",

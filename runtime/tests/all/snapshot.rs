@@ -46,7 +46,9 @@ fn a_snapshot_on_disk_serves_the_next_process_unless_it_is_damaged() {
     assert_eq!(run(&open(), Some("disk"), 99), (vec![7, 0], false));
     let saved = || {
         let cache = std::fs::read_dir(lab.folder.path().join("cache")).expect("cache");
-        cache.flatten().map(|e| e.path().join("memory.snapshot")).find(|p| p.exists())
+        let done = |e: &std::fs::DirEntry| e.file_name().to_string_lossy().starts_with("snapshot-");
+        let files = cache.flatten().filter(done).map(|e| e.path().join("memory.snapshot"));
+        files.into_iter().find(|p| p.exists())
     };
     let until = std::time::Instant::now() + crate::guests::PATIENCE;
     let file = loop {

@@ -16,6 +16,7 @@ final case class Admit(root: Path, patterns: Seq[String])
  *
  * @param worker Python module to run
  * @param name appears in logs
+ * @param zone local time in the sandbox, unless `env` has TZ
  */
 final case class SandboxSpec(
     worker: String,
@@ -25,7 +26,8 @@ final case class SandboxSpec(
     reuse: Boolean,
     dirs: Seq[DirGrant],
     admits: Seq[Admit],
-    name: String
+    name: String,
+    zone: HostZone = HostZone.here
 ) {
   import SandboxSpec._
 
@@ -33,7 +35,9 @@ final case class SandboxSpec(
     json(
       "session" -> json(
         "worker" -> worker,
-        "env" -> guestEnv(env).asJava,
+        "env" -> zone.inherited(guestEnv(env)).asJava,
+        "localtime" -> zone.localtime.orNull,
+        "memory_setting" -> memorySetting(env),
         "sys_path" -> sysPath.asJava,
         "cwd" -> cwd.orNull,
         "reuse" -> reuse,
@@ -84,13 +88,20 @@ object SandboxSpec {
 
   /** Spark's own share for the worker wins over Davy's default. */
   private[davy] def memoryBytes(env: Map[String, String], conf: DavyConf): Long =
-    Seq("PYSPARK_EXECUTOR_MEMORY_MB", "PYSPARK_PLANNER_MEMORY_MB")
-      .flatMap(env.get)
-      .flatMap(_.toLongOption)
-      .filter(_ > 0)
-      .map(mb => if (mb >= 4096) DavyConf.MaxMemory else mb << 20)
-      .headOption
+    sparkMemory(env)
+      .map { case (_, mb) => if (mb >= 4096) DavyConf.MaxMemory else mb << 20 }
       .getOrElse(conf.memoryBytes)
+
+  /** The setting that `memoryBytes` comes from. */
+  private[davy] def memorySetting(env: Map[String, String]): String =
+    sparkMemory(env).fold("spark.davy.memory")(_._1)
+
+  private def sparkMemory(env: Map[String, String]): Option[(String, Long)] = Seq(
+    "PYSPARK_EXECUTOR_MEMORY_MB" -> "spark.executor.pyspark.memory",
+    "PYSPARK_PLANNER_MEMORY_MB" -> "spark.sql.planner.pythonExecution.memory"
+  ).flatMap { case (name, setting) =>
+    env.get(name).flatMap(_.toLongOption).filter(_ > 0).map(setting -> _)
+  }.headOption
 
   private def json(fields: (String, Any)*): JavaMap[String, Any] = {
     val map = new LinkedHashMap[String, Any]
