@@ -54,6 +54,9 @@ test-e2e: setup build ## PySpark programs on stock and on Davy, compared
 check: ## formats, lints, licences, conventions
 	@scripts/check
 
+smoke-versions: setup build ## a sample of the cases on Spark 4.1 and 4.2, which the tests leave out
+	cd tests/e2e && $$(../../scripts/venv spark-4.3.0)/bin/python smoke_versions.py
+
 bench: build ## benchmarks of the runtime (criterion)
 	cargo bench --locked -p davy-benches
 

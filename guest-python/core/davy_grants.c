@@ -6,6 +6,7 @@
 #include "davy.h"
 
 #include <errno.h>
+#include <internal/pycore_linux_errno.h>
 #include <wasi/libc-find-relpath.h>
 
 #define SENTENCE \
@@ -35,7 +36,7 @@ static int outside_grants(PyObject *name)
 
 static PyObject *deny(PyObject *name)
 {
-    PyObject *error = PyObject_CallFunction(PyExc_PermissionError, "isO", EACCES, SENTENCE, name);
+    PyObject *error = PyObject_CallFunction(PyExc_PermissionError, "isO", LINUX_EACCES, SENTENCE, name);
     if (error != NULL) {
         PyErr_SetObject((PyObject *)Py_TYPE(error), error);
         Py_DECREF(error);

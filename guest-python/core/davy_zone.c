@@ -42,17 +42,29 @@ static const struct span *span_at(int64_t t)
     return spans + low;
 }
 
-/* The span that holds local time `t`. Of an hour that comes twice or never the answer is the one
- * that glibc's mktime finds first, starting from an offset of 0. */
-static const struct span *span_of_local(int64_t t)
+/* The offset that leads from local time `t` to UTC. An hour that comes twice or never is decided as
+ * by glibc's mktime: starting from the offset of the last answer, and in the gap, where two guesses
+ * take turns, ending with the one that lies in summer time. */
+static int32_t last_offset;
+
+static int32_t offset_of_local(int64_t t)
 {
-    int64_t guess = t;
-    const struct span *span = span_at(guess);
-    for (int tries = 0; tries < 3 && guess + span->offset != t; tries++) {
-        guess = t - span->offset;
-        span = span_at(guess);
+    int64_t guess = t - last_offset, before = guess, first = guess;
+    int was_summer = 0;
+    for (int tries = 0; tries < 6; tries++) {
+        const struct span *span = span_at(guess);
+        int64_t next = t - span->offset;
+        if (next == guess)
+            break;
+        if (guess == first && guess != before && was_summer <= span->isdst)
+            break;
+        first = before;
+        before = guess;
+        guess = next;
+        was_summer = span->isdst;
     }
-    return span;
+    last_offset = (int32_t)(t - guess);
+    return last_offset;
 }
 
 void __secs_to_zone(long long t, int local, int *isdst, int *offset, long *opposite,
@@ -61,9 +73,10 @@ void __secs_to_zone(long long t, int local, int *isdst, int *offset, long *oppos
 void __secs_to_zone(long long t, int local, int *isdst, int *offset, long *opposite,
                     const char **zone)
 {
-    const struct span *span = local ? span_of_local(t) : span_at(t);
+    int32_t known = local ? offset_of_local(t) : 0;
+    const struct span *span = span_at(t - known);
     *isdst = span->isdst;
-    *offset = span->offset;
+    *offset = local ? known : span->offset;
     *zone = names + span->name;
     if (opposite) {
         /* The nearest span of the other kind, later first; none: this one. */
@@ -114,6 +127,7 @@ PyObject *davy_set_zone(PyObject *module, PyObject *args)
     names = text;
     count = n;
     end = until;
+    last_offset = 0;
 done:
     PyBuffer_Release(&table);
     PyBuffer_Release(&abbreviations);

@@ -1,8 +1,9 @@
 //! The on-disk cache: one folder an entry, safe for many processes, bounded.
 //!
 //! An entry is built in a temporary folder and renamed into place, so a crash or a full disk never
-//! leaves half of one. A lock file beside it is held shared while the entry is in use and
-//! exclusively while it is built or removed.
+//! leaves half of one. Two lock files lie beside it: `KEY.lock` is held shared while the entry is in
+//! use and exclusively while it is removed, `KEY.build` by the one process that builds it. They are
+//! two, because a builder must not wait for users, who may stay for days.
 
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
@@ -62,22 +63,12 @@ impl Cache {
             .mode(0o700)
             .create(&self.root)
             .map_err(|e| CacheError::new(&self.root, e))?;
-        let lock_path = self.root.join(format!("{key}.lock"));
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&lock_path)
-            .map_err(|e| CacheError::new(&lock_path, e))?;
-        let take = |how| flock(&lock, how).map_err(|e| CacheError::new(&lock_path, e));
-
-        take(FlockOperation::LockShared)?;
+        let lock = self.locked(&format!("{key}.lock"), FlockOperation::LockShared)?;
         if let Some(loaded) = load(&path) {
             touch(&lock);
             return Ok((loaded, Entry { path, _lock: lock }));
         }
-        take(FlockOperation::LockExclusive)?;
+        let building = self.locked(&format!("{key}.build"), FlockOperation::LockExclusive)?;
         // Another process may have built it while we waited.
         let loaded = match load(&path) {
             Some(loaded) => loaded,
@@ -88,10 +79,21 @@ impl Cache {
                 })?
             }
         };
+        drop(building);
         touch(&lock);
-        take(FlockOperation::LockShared)?;
         self.prune(key);
         Ok((loaded, Entry { path, _lock: lock }))
+    }
+
+    /// Opens the lock file `name` and waits for the lock.
+    fn locked(&self, name: &str, how: FlockOperation) -> Result<File, CacheError> {
+        let path = self.root.join(name);
+        let fail = |e: std::io::Error| CacheError::new(&path, e);
+        let mut options = OpenOptions::new();
+        let file = options.create(true).truncate(false).write(true).mode(0o600).open(&path);
+        let file = file.map_err(fail)?;
+        flock(&file, how).map_err(|e| fail(e.into()))?;
+        Ok(file)
     }
 
     /// Answers the entry `key` if it is there and sound; never builds.
@@ -111,13 +113,15 @@ impl Cache {
         build: impl FnOnce(&Path) -> Result<(), E>,
     ) -> Result<(), E> {
         let fail = |e: std::io::Error| CacheError::new(path, e);
+        let temporary = || tempfile::Builder::new().prefix("building-").tempdir_in(&self.root);
+        let built = temporary().map_err(fail)?;
+        build(built.path())?;
+        let aside = temporary().map_err(fail)?;
         if path.exists() {
-            std::fs::remove_dir_all(path).map_err(fail)?;
+            // Damaged. A process that uses it keeps what it has open, and finds the new one.
+            std::fs::rename(path, aside.path().join("damaged")).map_err(fail)?;
         }
-        let temporary =
-            tempfile::Builder::new().prefix("building-").tempdir_in(&self.root).map_err(fail)?;
-        build(temporary.path())?;
-        std::fs::rename(temporary.keep(), path).map_err(fail)?;
+        std::fs::rename(built.keep(), path).map_err(fail)?;
         Ok(())
     }
 

@@ -4,5 +4,6 @@ mod guests;
 mod hostile;
 mod image;
 mod limits;
+mod python;
 mod sandbox;
 mod snapshot;

@@ -168,12 +168,7 @@ FAILURES = {
     for name, f in list(globals().items())
     if name.startswith("_") and callable(f) and getattr(f, "__module__", None) == __name__
 }
-# Nothing that a worker's main loop treats specially may end the executor.
-DIFFERS = dict.fromkeys(
-    ("sys_exit", "system_exit_text", "keyboard", "generator_exit"), "stock's worker process ends; Davy reports the exit"
-)
-DIFFERS["os_error"] = "Davy says that the path is not granted"
-DIFFERS["overflow"] = "number and text of ERANGE are the C library's own"
+DIFFERS = {"os_error": "Davy says that the path is not granted"}
 
 
 def _in_rdd(fail):

@@ -6,21 +6,21 @@ from pyspark.sql.functions import expr, udf
 
 from harness.registry import case
 
-UTC_ONLY = "local time in the guest is UTC, whatever TZ says"
 MOMENTS = [
-    "1970-01-01 00:00:00", "2024-03-31 01:59:59", "2024-03-31 03:00:00", "2024-10-27 02:30:00",
+    "1970-01-01 00:00:00", "2024-03-31 01:59:59", "2024-03-31 02:30:00", "2024-03-31 03:00:00",
+    "2024-07-01 12:00:00", "2024-10-27 02:30:00", "2024-12-01 12:00:00", "2023-10-29 02:30:00",
     "1945-06-01 12:00:00", "2038-01-19 03:14:08", "2500-07-01 00:00:00.000001", "0100-01-01 00:00:00",
 ]  # fmt: skip
 
 
-@case("berlin", differs=UTC_ONLY)
+@case("berlin")
 def timestamps_in(spark):
     frame = spark.createDataFrame([(m,) for m in MOMENTS], "s string").select(expr("cast(s as timestamp) as t"), "s")
     seen = udf(lambda v: f"{v!r} {v.timestamp():.6f}", "string", useArrow=False)
     return frame.select("s", seen("t")).collect()
 
 
-@case("berlin", differs=UTC_ONLY)
+@case("berlin")
 def timestamps_out(spark):
     parse = udf(lambda s: datetime.datetime.fromisoformat(s), "timestamp", useArrow=False)
     frame = spark.createDataFrame([(m,) for m in MOMENTS], "s string").select("s", parse("s").alias("t"))
@@ -39,7 +39,7 @@ def aware_values_out(spark):
     )
 
 
-@case("berlin", differs=UTC_ONLY)
+@case("berlin")
 def local_time_functions(spark):
     def look(s):
         import time
@@ -56,6 +56,33 @@ def local_time_functions(spark):
         ]
 
     return spark.sparkContext.parallelize([0, 1_719_828_000, 1_704_067_200], 1).map(look).collect()
+
+
+@case("berlin")
+def zones_set_by_user_code(spark):
+    names = [
+        "America/New_York", "America/St_Johns", "America/Sao_Paulo", "Asia/Kathmandu", "Asia/Tokyo", "Australia/Lord_Howe",
+        "Europe/Dublin", "Pacific/Apia", "Africa/Casablanca", "UTC", "EST5EDT", "XST-3:30", "AAA4BBB,M3.2.0/1,M11.1.0",
+        "<+05>-5", ":Europe/Paris", "", "No/Where",
+    ]  # fmt: skip
+
+    def look(name):
+        import os
+        import time
+
+        before = os.environ["TZ"]
+        os.environ["TZ"] = name
+        time.tzset()
+        try:
+            moments = [*range(-3_000_000_000, 6_000_000_000, 123_456_789), 253_402_300_799]
+            seen = [(*time.localtime(m)[:9], time.localtime(m).tm_gmtoff, time.localtime(m).tm_zone) for m in moments]
+            back = [time.mktime(time.localtime(m)) for m in moments]
+            return name, seen, back, time.timezone, time.altzone, time.daylight, time.tzname
+        finally:
+            os.environ["TZ"] = before
+            time.tzset()
+
+    return spark.sparkContext.parallelize(names, 1).map(look).collect()
 
 
 @case("berlin")

@@ -1,0 +1,71 @@
+//! The image of the repository: real CPython, checked from inside by `guest-python/tests`.
+
+use crate::guests::{converse, spec};
+use davy_runtime::{Cache, DirGrant, Engine, Grants, Image, Sandbox, SandboxSpec, SnapshotKey};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+fn tree() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the repository")
+}
+
+fn image() -> Arc<Image> {
+    // Kept between runs: compiling the image takes seconds.
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
+    let engine = Engine::new(Cache::new(cache, 2 << 30)).expect("engine");
+    let path = tree().join("guest-python/images/python-3.11.davy");
+    Arc::new(Image::open(&engine, &path).expect("the repository's image"))
+}
+
+/// `scratch` becomes the guest's `/tmp`.
+fn suite(scratch: &Path) -> SandboxSpec {
+    let folder = tree().join("guest-python/tests");
+    let session = serde_json::json!({
+        "worker": "guest_suite", "sys_path": [&folder], "env": {}, "cwd": null, "reuse": false,
+        "buffer_size": 65536,
+    });
+    let guest = folder.display().to_string();
+    SandboxSpec {
+        session: session.to_string().into_bytes(),
+        grants: Grants {
+            dirs: vec![
+                DirGrant { guest, host: folder, write: false },
+                DirGrant { guest: "/tmp".into(), host: scratch.into(), write: true },
+            ],
+            env: vec![("PYTHONHASHSEED".into(), "0".into())],
+            ..Grants::default()
+        },
+        ..spec()
+    }
+}
+
+fn passes(sandbox: &Sandbox) {
+    let (output, end) = converse(sandbox, b"\n");
+    let output = String::from_utf8(output).expect("JSON");
+    let lines: Vec<serde_json::Value> =
+        output.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let failed: Vec<_> = lines.iter().filter(|line| line["ok"] == false).collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+    let last = lines.last().expect("a summary");
+    assert!(last["passed"].as_u64() > Some(100), "{last}");
+    end.expect("the worker returned");
+}
+
+#[test]
+fn the_guest_keeps_its_promises() {
+    let scratch = tempfile::tempdir().expect("a folder");
+    passes(&Sandbox::start(&image(), suite(scratch.path())).expect("a sandbox"));
+}
+
+#[test]
+fn a_snapshot_keeps_them_as_well() {
+    let image = image();
+    let scratch = tempfile::tempdir().expect("a folder");
+    for from_snapshot in [false, true] {
+        let key = SnapshotKey { key: "suite".into(), on_disk: false };
+        let spec = SandboxSpec { snapshot_key: Some(key), ..suite(scratch.path()) };
+        let sandbox = Sandbox::start(&image, spec).expect("a sandbox");
+        passes(&sandbox);
+        assert_eq!(sandbox.stats().from_snapshot, from_snapshot);
+    }
+}
