@@ -54,8 +54,9 @@ def compare(stock: list[dict], davy: list[dict]) -> bool:
     print(f"\n{'step':<18}{'stock s':>9}{'Davy s':>9}{'Davy/stock':>12}  result")
     for s, d in zip(stock, davy, strict=True):
         same = "equal" if s["digest"] == d["digest"] else "DIFFERENT"
-        ratio = d["seconds"] / s["seconds"] if s["seconds"] else float("nan")
-        print(f"{s['step']:<18}{s['seconds']:>9.2f}{d['seconds']:>9.2f}{ratio:>12.2f}  {same}")
+        # A value that an earlier step left takes no time to read.
+        ratio = f"{d['seconds'] / s['seconds']:.2f}" if s["seconds"] >= 0.01 else "-"
+        print(f"{s['step']:<18}{s['seconds']:>9.2f}{d['seconds']:>9.2f}{ratio:>12}  {same}")
     equal = all(s["digest"] == d["digest"] for s, d in zip(stock, davy, strict=True))
     print(f"\nBoth results are {'equal' if equal else 'NOT EQUAL'}.")
     return equal

@@ -45,8 +45,8 @@ def warnings_and_os_write(spark):
         import os
 
         os.write(2, f"MARK-fd2 {x}\n".encode())
-        # A warning repeats its source line where the file can be read, hence no whole word here.
-        warnings.warn("MARK-" + f"warning {x}", stacklevel=1)
+        # A warning repeats its source line where the file can be read, so the mark is not whole here.
+        warnings.warn("MA" + f"RK-warning {x}", stacklevel=1)
         return x
 
     return spark.sparkContext.parallelize([1], 1).map(work).collect()

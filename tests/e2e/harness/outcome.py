@@ -29,7 +29,7 @@ def canonical(value) -> str:
 # Each pair removes something that differs between two runs of the same program.
 SCRUBS = [
     (r"0x[0-9a-fA-F]{6,}", "0xADDR"),
-    (r"(\[B|\[L[\w.]+;|[a-z]\w*\.\w+)@[0-9a-f]{4,8}\b", r"\1@ADDR"),  # a JVM object's default text
+    (r"(\[[A-Z]([\w.]+;)?|[a-z]\w*\.\w+)@[0-9a-f]{1,8}\b", r"\1@ADDR"),  # a JVM object's default text
     (r"\bTID \d+", "TID N"),
     (r"\b([Tt]asks?) \d+(\.\d+)?", r"\1 N"),
     (r"\b([Ss]tage) \d+(\.\d+)?", r"\1 N"),
