@@ -10,7 +10,7 @@ RUST_SOURCES := $(shell find runtime/src jni-bridge/src -name '*.rs') Cargo.toml
 SCALA_SOURCES := $(shell find jni-bridge/plugin/src/main -type f) jni-bridge/plugin/pom.xml
 IMAGE := guest-python/images/python-3.11.davy
 
-.PHONY: help setup build image demo demo-cluster test test-rust test-scala test-e2e check bench bench-spark smoke-versions clean
+.PHONY: help setup build image demo demo-cluster test test-rust test-scala test-e2e check bench bench-guest bench-spark smoke-versions clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-16s %s\n", $$1, $$2}'
@@ -59,6 +59,11 @@ smoke-versions: setup build ## a sample of the cases on Spark 4.1 and 4.2, which
 
 bench: build ## benchmarks of the runtime (criterion)
 	cargo bench --locked -p davy-benches
+	@$(PYTHON) benches/runtime/keep.py
+
+bench-guest: setup ## pure Python in the guest, next to native Python
+	cargo build --release --locked --example guest -p davy-runtime
+	@$(PYTHON) benches/guest/run.py
 
 bench-spark: setup build ## benchmarks on Spark, side by side with stock
 	@$(PYTHON) benches/spark/bench.py

@@ -16,6 +16,13 @@ const ECHO: &str = "def main(infile, outfile):
         outfile.write(chunk)
 ";
 
+const BUSY: &str = "import re
+def main(infile, outfile):
+    outfile.write(infile.read(1))
+    outfile.flush()
+    re.match('(a*)*b', 'a' * 100)
+";
+
 struct Bench {
     image: Arc<Image>,
     path: std::path::PathBuf,
@@ -29,15 +36,20 @@ impl Bench {
             Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-python/images/python-3.11.davy");
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("echo.py"), ECHO).unwrap();
+        std::fs::write(folder.path().join("busy.py"), BUSY).unwrap();
         let engine = Engine::new(Cache::new(folder.path().join("cache"), 1 << 30)).unwrap();
         let image = Arc::new(Image::open(&engine, &path).unwrap());
         Bench { image, path, engine, folder }
     }
 
     fn start(&self, key: Option<&str>) -> Sandbox {
+        self.start_worker("echo", key)
+    }
+
+    fn start_worker(&self, worker: &str, key: Option<&str>) -> Sandbox {
         let code = self.folder.path().to_path_buf();
         let session = serde_json::json!({
-            "worker": "echo", "sys_path": [&code], "env": {}, "cwd": null, "reuse": false,
+            "worker": worker, "sys_path": [&code], "env": {}, "cwd": null, "reuse": false,
             "buffer_size": 65536,
         });
         let grant = DirGrant { guest: code.display().to_string(), host: code, write: false };
@@ -100,6 +112,20 @@ fn sandbox(c: &mut Criterion) {
                 while sandbox.stats().start_us == 0 {
                     std::thread::yield_now();
                 }
+                sandbox
+            },
+            |sandbox| {
+                sandbox.interrupt().stop(Fault::Stopped { reason: "bench".into() });
+                sandbox.wait().unwrap_err()
+            },
+            BatchSize::PerIteration,
+        );
+    });
+    group.bench_function("stop a regular expression", |b| {
+        b.iter_batched(
+            || {
+                let sandbox = bench.start_worker("busy", Some("busy"));
+                first_byte(&sandbox);
                 sandbox
             },
             |sandbox| {

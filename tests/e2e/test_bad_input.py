@@ -58,7 +58,7 @@ def test_a_normal_job(tmp_path):
 @pytest.mark.parametrize(
     ("key", "value", "sentence"),
     [
-        ("spark.davy.deadlin", "1s", "unknown setting spark.davy.deadlin; did you mean spark.davy.deadline?"),
+        ("spark.davy.deadlin", "1s", "unknown setting spark.davy.deadlin; did you mean spark.davy.deadline\\?"),
         ("spark.davy.zzzzzzzzzz", "1", "unknown setting spark.davy.zzzzzzzzzz; see docs/settings.md"),
         ("spark.davy.memory", "lots", r'spark.davy.memory is "lots"; it must be .+'),
         ("spark.davy.memory", "5g", r'spark.davy.memory is "5g"; it must be .+'),

@@ -1,6 +1,6 @@
 package davy
 
-import java.io.InputStream
+import java.io.{IOException, InputStream}
 import java.nio.file.{Files, Path, StandardCopyOption}
 import java.security.{DigestInputStream, MessageDigest}
 
@@ -27,20 +27,31 @@ private[davy] object ImageFile {
     def resource() = open().getOrElse(
       throw DavyException.host(s"Davy's jar is incomplete: it lacks $Resource. Build it again.")
     )
-    Files.createDirectories(folder)
     val (digest, size) = digestOf(resource())
     val target = folder.resolve(s"python-3.11-${digest.take(16)}.davy")
-    if (!Files.exists(target) || Files.size(target) != size) {
-      // Executors of one machine may do this at the same time: the rename is atomic.
-      val part = Files.createTempFile(folder, "image", ".part")
-      try {
-        val in = resource()
-        try Files.copy(in, part, StandardCopyOption.REPLACE_EXISTING)
-        finally in.close()
-        Files.move(part, target, StandardCopyOption.ATOMIC_MOVE)
-      } finally Files.deleteIfExists(part)
+    try {
+      Files.createDirectories(folder)
+      // What lies there may have been damaged since: it is read whole before it is believed.
+      if (!Files.exists(target) || digestOf(Files.newInputStream(target)) != ((digest, size))) {
+        // Executors of one machine may do this at the same time: the rename is atomic.
+        val part = Files.createTempFile(folder, "image", ".part")
+        try {
+          val in = resource()
+          try Files.copy(in, part, StandardCopyOption.REPLACE_EXISTING)
+          finally in.close()
+          Files.move(part, target, StandardCopyOption.ATOMIC_MOVE)
+        } finally Files.deleteIfExists(part)
+      }
+      target
+    } catch {
+      case e: IOException =>
+        throw DavyException.host(
+          s"the cache folder $folder cannot hold the image (${size >> 20} MiB): ${e.getMessage}. " +
+            "Free some space there, or set spark.davy.cache.dir to another folder (it needs about " +
+            "100 MiB)",
+          e
+        )
     }
-    target
   }
 
   private def digestOf(in: InputStream): (String, Long) = {

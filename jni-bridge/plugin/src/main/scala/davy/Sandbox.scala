@@ -73,6 +73,9 @@ final class Sandbox(boot: () => Guest, limits: TaskLimits, released: () => Unit)
   /** The task that uses this sandbox next has its limits to itself. */
   def beginTask(): Unit = ready = false
 
+  /** No task's time runs while the sandbox is idle. */
+  def endTask(): Unit = ifStarted(g => g.sandboxes.beginTask(g.handle, 0, 0))
+
   /** Traps the guest: its channel ends with the fault "stopped". */
   def stop(reason: String): Unit = {
     // Written before `guest` is read, as `started` writes `guest` before it reads this: one of the

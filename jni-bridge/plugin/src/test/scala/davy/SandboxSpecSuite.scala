@@ -19,7 +19,8 @@ class SandboxSpecSuite extends munit.FunSuite {
     reuse = true,
     dirs = Seq(DirGrant(Path.of("/local/s1"), "/tmp", write = true)),
     admits = Seq(Admit(Path.of("/local"), Seq("pyspark-*/*"))),
-    name = "task \"0\""
+    name = "task \"0\"",
+    zone = HostZone(Some("Europe/Berlin"), Some("VFppZg=="))
   )
 
   test("the JSON is what the native half reads") {
@@ -29,7 +30,9 @@ class SandboxSpecSuite extends munit.FunSuite {
     val mapper = new ObjectMapper
     val expected = """{
       "session": {"worker": "pyspark.worker",
-        "env": {"SPARK_BUFFER_SIZE": "4096", "SPARK_LOCAL_DIRS": "/tmp", "PYTHONHASHSEED": "0"},
+        "env": {"SPARK_BUFFER_SIZE": "4096", "SPARK_LOCAL_DIRS": "/tmp", "PYTHONHASHSEED": "0",
+          "TZ": "Europe/Berlin"},
+        "localtime": "VFppZg==", "memory_setting": "spark.davy.memory",
         "sys_path": ["/opt/pyspark.zip"], "cwd": null, "reuse": true, "buffer_size": 4096},
       "limits": {"memory_bytes": 2147483648, "output_bytes": 0, "log_bytes": 16777216,
         "open_files": 256},
@@ -42,12 +45,24 @@ class SandboxSpecSuite extends munit.FunSuite {
     assertEquals(mapper.readTree(spec.toJson(conf)), mapper.readTree(expected))
   }
 
+  test("a zone of the job's own wins over the executor's") {
+    val here = HostZone(Some("Europe/Berlin"), None)
+    assertEquals(here.inherited(Map("TZ" -> "UTC")), Map("TZ" -> "UTC"))
+    assertEquals(here.inherited(Map.empty), Map("TZ" -> "Europe/Berlin"))
+    assertEquals(HostZone(None, None).inherited(Map.empty), Map.empty[String, String])
+  }
+
   test("Spark's memory for Python wins, within what 32 bits address") {
     def memory(mb: String) =
       SandboxSpec.memoryBytes(Map("PYSPARK_EXECUTOR_MEMORY_MB" -> mb), DavyConf.default)
     assertEquals(memory("300"), 300L << 20)
     assertEquals(memory("9000"), DavyConf.MaxMemory)
     assertEquals(memory("0"), 2L << 30)
+    assertEquals(SandboxSpec.memorySetting(Map.empty), "spark.davy.memory")
+    assertEquals(
+      SandboxSpec.memorySetting(Map("PYSPARK_EXECUTOR_MEMORY_MB" -> "300")),
+      "spark.executor.pyspark.memory"
+    )
     assertEquals(
       SandboxSpec.memoryBytes(Map("PYSPARK_PLANNER_MEMORY_MB" -> "64"), DavyConf.default),
       64L << 20

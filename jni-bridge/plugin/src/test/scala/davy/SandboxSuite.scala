@@ -25,6 +25,7 @@ class SandboxSuite extends munit.FunSuite {
     f.native.say("ab")
     assertEquals(f.sandbox.read(ByteBuffer.allocate(1)), 1)
     assertEquals(f.sandbox.read(ByteBuffer.allocateDirect(4)), 1)
+    f.sandbox.endTask()
     f.sandbox.beginTask()
     assertEquals(f.sandbox.write(ByteBuffer.wrap("x".getBytes).asReadOnlyBuffer()), 1)
     assertEquals(f.native.received, "x")
@@ -32,7 +33,7 @@ class SandboxSuite extends munit.FunSuite {
     f.sandbox.close("over again")
     assertEquals(
       f.native.called,
-      Seq("start", "beginTask 30 20", "beginTask 30 20", "stop: over", "release")
+      Seq("start", "beginTask 30 20", "beginTask 0 0", "beginTask 30 20", "stop: over", "release")
     )
     assertEquals(f.freed.get, 1)
     val e = intercept[DavyException](f.sandbox.await(1, 0))

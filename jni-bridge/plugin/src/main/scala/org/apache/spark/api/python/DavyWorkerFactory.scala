@@ -41,6 +41,7 @@ private[spark] final class DavyWorkerFactory(
 
   override def releaseWorker(worker: PythonWorker): Unit = worker match {
     case ours: DavyWorker if runtime.reuse && !stopped =>
+      ours.davyChannel.sandbox.endTask()
       idle.put(ours)(_.stop())
       // `stop` may have emptied the pool meanwhile: nothing may stay behind.
       if (stopped) idle.clear(_.stop()) else sweepLater()
