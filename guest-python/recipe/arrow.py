@@ -1,0 +1,96 @@
+"""Arrow C++ and the libraries it wants: utf8proc, RE2, LZ4, Zstandard, RapidJSON.
+
+Without threads (the guest has one) and without SIMD. With compute, Acero, CSV, JSON, IPC and the
+local file system; without Parquet, dataset and Flight.
+"""
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from .buildtools import BuildTools
+from .cplusplus import EMULATED, cmake_build
+from .fetch import fetch, inputs
+from .libcxx import Libcxx
+from .ninja import Plan
+from .paths import patches
+from .step import digest, run, step
+from .toolchain import Toolchain
+
+_SOURCES = ["arrow", "utf8proc", "re2", "lz4", "libzstd"]
+_RE2_UTIL = ["rune", "strutil"]
+_LZ4 = ["lz4", "lz4frame", "lz4hc", "xxhash"]
+
+
+@dataclass(frozen=True)
+class Arrow:
+    key: str
+    root: Path
+
+    @property
+    def libraries(self) -> list[Path]:
+        """In link order: a library comes before those that it uses."""
+        names = ["arrow_acero", "arrow_compute", "arrow", "re2", "utf8proc", "lz4", "zstd"]
+        return [self.root / f"lib/lib{name}.a" for name in names]
+
+
+def arrow(tools: Toolchain, build: BuildTools, cxx: Libcxx) -> Arrow:
+    pins = inputs()
+    here = Path(__file__)
+    key = digest(here, here.with_name("cplusplus.py"), here.with_name("ninja.py"), tools.key, build.key, cxx.key,
+                 [pins[n]["sha256"] for n in [*_SOURCES, "rapidjson"]], *patches("arrow"))
+
+    def make(folder: Path) -> None:
+        log, source = folder / "build.log", folder / "src"
+        for name in _SOURCES:
+            (source / name).mkdir(parents=True)
+            subprocess.run(["tar", "xf", fetch(name), "-C", source / name, "--strip-components=1"], check=True)
+        subprocess.run(["dpkg", "-x", fetch("rapidjson"), source / "rapidjson"], check=True)
+        for patch in patches("arrow"):
+            run(["patch", "--batch", "--quiet", "-p1", "-i", patch], cwd=source / "arrow", log=log)
+        common = ["-O2", "-DNDEBUG", f"-ffile-prefix-map={folder}=/davy"]
+        _small_libraries(tools, build, cxx, source, folder, common, log)
+        found = {name: folder for name in ("utf8proc", "re2", "LZ4", "lz4", "ZSTD", "RapidJSON")}
+        cmake_build(
+            tools, build, source / "arrow/cpp", folder / "build", log=log, targets=["install"],
+            c=[*common, *EMULATED], cxx=[*common, *EMULATED, *cxx.compile, "-DXXH_VECTOR=0"], options=[
+                f"-DCMAKE_INSTALL_PREFIX={folder}", f"-DCMAKE_FIND_ROOT_PATH={folder}",
+                *[f"-D{name}_ROOT={path}" for name, path in found.items()],
+                f"-Dxsimd_DIR={folder}/build/none", "-DCMAKE_C_FLAGS_RELEASE=", "-DCMAKE_CXX_FLAGS_RELEASE=",
+                "-DARROW_DEPENDENCY_SOURCE=SYSTEM", "-DARROW_BUILD_SHARED=OFF", "-DARROW_BUILD_STATIC=ON",
+                "-DARROW_DEPENDENCY_USE_SHARED=OFF",
+                "-DARROW_ENABLE_THREADING=OFF", "-DARROW_SIMD_LEVEL=NONE", "-DARROW_RUNTIME_SIMD_LEVEL=NONE",
+                "-DARROW_CPU_FLAG=wasm32", "-DARROW_COMPUTE=ON", "-DARROW_ACERO=ON", "-DARROW_CSV=ON",
+                "-DARROW_JSON=ON", "-DARROW_IPC=ON", "-DARROW_FILESYSTEM=ON", "-DARROW_DATASET=OFF",
+                "-DARROW_PARQUET=OFF", "-DARROW_WITH_UTF8PROC=ON", "-DARROW_WITH_RE2=ON", "-DARROW_WITH_LZ4=ON",
+                "-DARROW_WITH_ZSTD=ON", "-DARROW_JEMALLOC=OFF", "-DARROW_MIMALLOC=OFF", "-DARROW_USE_GLOG=OFF",
+                "-DARROW_WITH_BACKTRACE=OFF", "-DARROW_BUILD_TESTS=OFF", "-DARROW_BUILD_UTILITIES=OFF",
+            ])
+        shutil.rmtree(source)
+        shutil.rmtree(folder / "build")
+
+    return Arrow(key, step("arrow", key, make))
+
+
+def _small_libraries(tools: Toolchain, build: BuildTools, cxx: Libcxx, source: Path, folder: Path,
+                     common: list[str], log: Path) -> None:
+    for name in ("lib", "include/re2"):
+        (folder / name).mkdir(parents=True)
+    plan = Plan(tools, build, folder / "small")
+
+    def library(name: str, units: list[Path], flags: list[str], headers: list[Path], into: str = "") -> None:
+        plan.archive(folder / f"lib/lib{name}.a", [plan.compile(unit, [*common, *flags]) for unit in units])
+        for header in headers:
+            shutil.copy(header, folder / "include" / into)
+
+    utf8proc, re2, lz4, zstd = (source / name for name in ("utf8proc", "re2", "lz4/lib", "libzstd/lib"))
+    library("utf8proc", [utf8proc / "utf8proc.c"], ["-DUTF8PROC_STATIC"], [utf8proc / "utf8proc.h"])
+    library("re2", [*sorted((re2 / "re2").glob("*.cc")), *[re2 / f"util/{u}.cc" for u in _RE2_UTIL]],
+            [f"-I{re2}", *EMULATED, *cxx.compile], sorted((re2 / "re2").glob("*.h")), "re2")
+    library("lz4", [lz4 / f"{u}.c" for u in _LZ4], [], [lz4 / f"{u}.h" for u in ("lz4", "lz4hc", "lz4frame")])
+    library("zstd", sorted(u for part in ("common", "compress", "decompress") for u in (zstd / part).glob("*.c")),
+            [f"-I{zstd}", "-DZSTD_DISABLE_ASM", "-DXXH_NAMESPACE=ZSTD_"],
+            [zstd / "zstd.h", zstd / "zstd_errors.h", zstd / "zdict.h"])
+    shutil.copytree(source / "rapidjson/usr/include/rapidjson", folder / "include/rapidjson")
+    plan.make(log)
+    shutil.rmtree(folder / "small")
