@@ -9,7 +9,7 @@ from .version import load
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="guest-python/build", description="Build the guest Python image.")
-    parser.add_argument("--python", default="3.11", metavar="MINOR", help="a file of versions/ (default 3.11)")
+    parser.add_argument("--python", default="3.11", metavar="NAME", help="a file of versions/ (default 3.11)")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--key", action="store_true", help="print the recipe key, build nothing")
     what.add_argument("--check", action="store_true", help="prove that the image carries the recipe key")
@@ -22,12 +22,12 @@ def main(argv: list[str]) -> int:
         return 0
     if args.check:
         from .image import carried_key
-        carried, wanted = carried_key(image_path(version.minor)), recipe_key(version)
+        carried, wanted = carried_key(image_path(version.name)), recipe_key(version)
         if carried != wanted:
-            print(f"{image_path(version.minor)} was made by recipe {carried}, the tree's is {wanted}: "
+            print(f"{image_path(version.name)} was made by recipe {carried}, the tree's is {wanted}: "
                   "run guest-python/build")
             return 1
-        print(f"{image_path(version.minor)} carries the recipe key {wanted}")
+        print(f"{image_path(version.name)} carries the recipe key {wanted}")
         return 0
 
     from .toolchain import toolchain
@@ -43,13 +43,35 @@ def main(argv: list[str]) -> int:
     from .module import link, report
     from .tree import standard_tree
     from .wasm import wasm_python
-    steps.total_steps = 7
+    steps.total_steps = 13 if version.compiled else 7
     tools = toolchain()
     libs = libraries(tools)
     native = native_python(version, tools)
     python = wasm_python(version, tools, libs, native)
-    module = link(version, tools, libs, python)
-    tree = standard_tree(version, python, native)
+    packages = _packages(version, tools, native, python)
+    module = link(version, tools, libs, python, packages)
+    tree = standard_tree(version, python, native, packages)
     write_image(version, tools, native, module, tree)
     report(module, tools)
     return 0
+
+
+def _packages(version, tools, native, python) -> list:
+    """The packages with compiled parts, each after those that it needs."""
+    if not version.compiled:
+        return []
+    from .arrow import arrow
+    from .buildtools import build_tools
+    from .libcxx import libcxx
+    from .numpy import numpy
+    from .pandas import pandas
+    from .pyarrow import pyarrow
+    build = build_tools()
+    cxx = libcxx(tools, build)
+    common = (tools, build, cxx, native, python)
+    built = [numpy(*common)]
+    if "pandas" in version.compiled:
+        built.append(pandas(*common, built[0]))
+    if "pyarrow" in version.compiled:
+        built.append(pyarrow(*common, built[0], arrow(tools, build, cxx)))
+    return built

@@ -23,7 +23,7 @@ _LEVEL = ["-19", "--long=27", "-T2"]
 
 
 def write_image(version: Version, tools: Toolchain, native: CPython, module: Path, tree: Path) -> Path:
-    target = image_path(version.minor)
+    target = image_path(version.name)
     key = recipe_key(version)
 
     def make(folder: Path) -> None:
@@ -44,7 +44,9 @@ def write_image(version: Version, tools: Toolchain, native: CPython, module: Pat
             "recipe": key,
             "module": {"sha256": _sha256(module_bytes), "size": len(module_bytes)},
             "files": {"sha256": _sha256(files_tar), "size": len(files_tar)},
-            "packages": {p: pins[p]["version"] for p in version.packages},
+            # pyarrow is a part of Arrow's source.
+            "packages": {p: pins["arrow" if p == "pyarrow" else p]["version"]
+                         for p in [*version.packages, *version.compiled]},
             "inputs": {name: spec["sha256"] for name, spec in pins.items()},
         }
         image = _tar([("manifest.json", (json.dumps(manifest, indent=1) + "\n").encode()),

@@ -2,14 +2,17 @@
 import hashlib
 
 from .paths import TREE
-from .version import Version
+from .version import Version, version_path
 
+#: Folders of patches/ that only images with compiled packages need.
+_SOURCES = ["libcxx", "arrow", "numpy", "pandas", "pyarrow"]
 _EVERYONE = ["build", "inputs.toml", "config.site", "recipe", "core", "denials", "worker"]
 
 
 def recipe_files(version: Version) -> list:
     roots = [TREE / name for name in _EVERYONE]
-    roots += [TREE / "versions" / f"{version.minor}.toml", TREE / "patches" / version.minor]
+    roots += [version_path(name) for name in (version.name, version.base) if name]
+    roots += [TREE / "patches" / name for name in (version.minor, *(_SOURCES if version.compiled else ()))]
     if version.use_profile:
         roots.append(version.profile_path())
     files = []

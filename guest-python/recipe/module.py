@@ -3,6 +3,7 @@ import subprocess
 from pathlib import Path
 
 from .cpython import CPython
+from .package import Package, inittab
 from .paths import TREE
 from .step import digest, run, say, step
 from .toolchain import Toolchain
@@ -13,19 +14,26 @@ from .version import Version
 _STACK = 8 << 20
 
 
-def link(version: Version, tools: Toolchain, libs: tuple[str, Path], python: CPython) -> Path:
+def link(version: Version, tools: Toolchain, libs: tuple[str, Path], python: CPython,
+         packages: list[Package]) -> Path:
     core = sorted((TREE / "core").glob("*.[ch]"))
-    key = digest(Path(__file__), python.key, libs[0], [p.name for p in core], *core)
+    key = digest(Path(__file__), python.key, libs[0], [p.name for p in core], *core,
+                 [p.key for p in packages])
 
     def make(folder: Path) -> None:
         src = python.source
         lto = ["-flto"] if "-flto" in version.flags else []
         linked = folder / "linked.wasm"
+        # The same library of C++ serves several packages.
+        parts = list(dict.fromkeys(lib for p in packages for lib in p.link))
+        if packages:
+            parts = [folder / "packages.c", *parts, "-lwasi-emulated-pthread"]
+            parts[0].write_text(inittab(packages))
         run([*tools.target_cc.split(), "-O3", *lto, "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror",
              "-mexec-model=reactor", "-fvisibility=hidden", "-DNDEBUG",
              f"-ffile-prefix-map={TREE}=/davy/recipe", f"-ffile-prefix-map={python.folder}=/davy",
              f'-DPY_MINOR="{version.minor}"', f"-I{src}", f"-I{src}/Include", f"-I{TREE}/core",
-             *[p for p in core if p.suffix == ".c"],
+             *[p for p in core if p.suffix == ".c"], *parts,
              src / f"libpython{version.minor}.a", src / "Modules/_decimal/libmpdec/libmpdec.a",
              src / "Modules/expat/libexpat.a", f"-L{libs[1]}/lib", "-lz", "-lbz2", "-llzma", "-lsqlite3", "-lm",
              "-ldl", "-lwasi-emulated-signal", "-lwasi-emulated-getpid", "-lwasi-emulated-process-clocks",

@@ -2,6 +2,7 @@
 from pathlib import Path
 
 from .buildtools import BuildTools
+from .cpython import CPython
 from .step import jobs, run
 from .toolchain import Toolchain
 
@@ -25,6 +26,10 @@ rule ar
 
 def _escape(text: object) -> str:
     return str(text).replace("$", "$$").replace(":", "$:").replace(" ", "$ ")
+
+
+def cython_command(build: BuildTools, native: CPython) -> str:
+    return f"env PYTHONPATH={build.root} {native.source}/python {build.root}/cython.py"
 
 
 class Plan:

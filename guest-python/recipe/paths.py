@@ -12,8 +12,8 @@ def cache_root() -> Path:
     return (Path(base) if base else Path.home() / ".cache" / "davy") / "guest"
 
 
-def image_path(minor: str) -> Path:
-    return TREE / "images" / f"python-{minor}.davy"
+def image_path(name: str) -> Path:
+    return TREE / "images" / f"python-{name}.davy"
 
 
 def patches(name: str) -> list[Path]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .cpython import CPython
 from .fetch import fetch, inputs
+from .package import Package
 from .step import clean_env, digest, step
 from .version import Version
 
@@ -21,10 +22,11 @@ _LEFT_OUT = ["test", "idlelib", "tkinter", "turtledemo", "turtle.py", "ensurepip
 _TEST_FOLDERS = {"test", "tests", "idle_test", "__pycache__"}
 
 
-def standard_tree(version: Version, python: CPython, native: CPython) -> Path:
+def standard_tree(version: Version, python: CPython, native: CPython, packages: list[Package]) -> Path:
     """The folder to be mounted at /usr/local, but for lib/davy."""
     pins = inputs()
-    key = digest(Path(__file__), python.key, [pins[p]["sha256"] for p in version.packages])
+    key = digest(Path(__file__), python.key, [pins[p]["sha256"] for p in version.packages],
+                 [p.key for p in packages])
 
     def make(folder: Path) -> None:
         lib = folder / f"lib/python{version.minor}"
@@ -42,6 +44,8 @@ def standard_tree(version: Version, python: CPython, native: CPython) -> Path:
         for package in version.packages:
             with zipfile.ZipFile(fetch(package)) as wheel:
                 wheel.extractall(site)
+        for package in packages:
+            shutil.copytree(package.root / "site", site, dirs_exist_ok=True)
         precompile(native, folder, "/usr/local")
 
     return step("stdlib", key, make)

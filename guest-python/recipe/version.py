@@ -1,6 +1,6 @@
-"""One Python version of the recipe: versions/<minor>.toml and what it names."""
+"""One image of the recipe: versions/<name>.toml and what it names."""
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .paths import TREE
@@ -8,6 +8,7 @@ from .paths import TREE
 
 @dataclass(frozen=True)
 class Version:
+    name: str
     minor: str
     version: str
     source: str
@@ -15,6 +16,10 @@ class Version:
     configure: list
     packages: list
     use_profile: bool
+    #: Packages with compiled parts: numpy, pandas, pyarrow.
+    compiled: list = field(default_factory=list)
+    #: The version of which this one is an extension.
+    base: str | None = None
 
     def patches(self) -> list[Path]:
         """All patches, in the order of their names."""
@@ -31,9 +36,17 @@ class Version:
         return self.profile_path()
 
 
-def load(minor: str) -> Version:
-    path = TREE / "versions" / f"{minor}.toml"
+def version_path(name: str) -> Path:
+    return TREE / "versions" / f"{name}.toml"
+
+
+def load(name: str) -> Version:
+    path = version_path(name)
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in path.parent.glob("*.toml")))
-        raise SystemExit(f"guest-python/build: no recipe for Python {minor}; there are: {known}")
-    return Version(**tomllib.loads(path.read_text()))
+        raise SystemExit(f"guest-python/build: no recipe for Python {name}; there are: {known}")
+    fields = tomllib.loads(path.read_text())
+    if "base" in fields:
+        base = tomllib.loads(version_path(fields["base"]).read_text())
+        fields = {**base, **fields, "packages": base["packages"] + fields.get("packages", [])}
+    return Version(name=name, **fields)

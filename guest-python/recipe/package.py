@@ -1,0 +1,45 @@
+"""A Python package with compiled parts, built for the guest.
+
+Its folder holds `site/` (Python files), `lib/*.a` (one library a module), `modules.txt` (a line
+for each module: its full name and the C function that makes it) and perhaps `include/`.
+"""
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+_NOT_NEEDED = ("*.so", "*.pyi", "*.pyx", "*.pxd", "*.pxi", "*.h", "*.c", "*.cc", "*.cpp", "*.a", "*.in", "*.build",
+               "*.typed", "__pycache__")
+
+
+@dataclass(frozen=True)
+class Package:
+    key: str
+    root: Path
+    #: Libraries of others that its own need.
+    needs: tuple = ()
+
+    @property
+    def link(self) -> list:
+        """In link order: a library comes before those that it uses."""
+        return [*sorted((self.root / "lib").glob("*.a")), *self.needs]
+
+    @property
+    def modules(self) -> list[tuple[str, str]]:
+        return [tuple(line.split()) for line in (self.root / "modules.txt").read_text().splitlines()]
+
+
+def install_python(source: Path, target: Path, left_out: list[str]) -> None:
+    """Copy what runs: no tests, no stubs, no sources of compiled parts."""
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns(*_NOT_NEEDED, *left_out))
+
+
+def inittab(packages: list[Package]) -> str:
+    """The C file that registers the modules of all packages, under their full names."""
+    modules = [module for package in packages for module in package.modules]
+    declared = "".join(f"PyMODINIT_FUNC {function}(void);\n" for _, function in modules)
+    rows = "".join(f'    {{"{name}", {function}}},\n' for name, function in modules)
+    return ("#include <Python.h>\n\n"
+            f"{declared}\nstatic struct _inittab table[] = {{\n{rows}    {{NULL, NULL}},\n}};\n\n"
+            "/* Before davy_boot: the table must be full when Python starts. */\n"
+            "__attribute__((constructor)) static void add_packages(void)\n{\n"
+            "    PyImport_ExtendInittab(table);\n}\n")
