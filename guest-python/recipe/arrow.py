@@ -38,7 +38,7 @@ def arrow(tools: Toolchain, build: BuildTools, cxx: Libcxx) -> Arrow:
     pins = inputs()
     here = Path(__file__)
     key = digest(here, here.with_name("cplusplus.py"), here.with_name("ninja.py"), tools.key, build.key, cxx.key,
-                 [pins[n]["sha256"] for n in [*_SOURCES, "rapidjson"]], *patches("arrow"))
+                 [pins[n]["sha256"] for n in [*_SOURCES, "rapidjson"]], *patches("arrow"), *patches("rapidjson"))
 
     def make(folder: Path) -> None:
         log, source = folder / "build.log", folder / "src"
@@ -46,8 +46,9 @@ def arrow(tools: Toolchain, build: BuildTools, cxx: Libcxx) -> Arrow:
             (source / name).mkdir(parents=True)
             subprocess.run(["tar", "xf", fetch(name), "-C", source / name, "--strip-components=1"], check=True)
         subprocess.run(["dpkg", "-x", fetch("rapidjson"), source / "rapidjson"], check=True)
-        for patch in patches("arrow"):
-            run(["patch", "--batch", "--quiet", "-p1", "-i", patch], cwd=source / "arrow", log=log)
+        for name in ("arrow", "rapidjson"):
+            for patch in patches(name):
+                run(["patch", "--batch", "--quiet", "-p1", "-i", patch], cwd=source / name, log=log)
         common = ["-O2", "-DNDEBUG", f"-ffile-prefix-map={folder}=/davy"]
         _small_libraries(tools, build, cxx, source, folder, common, log)
         found = {name: folder for name in ("utf8proc", "re2", "LZ4", "lz4", "ZSTD", "RapidJSON")}

@@ -27,7 +27,8 @@ def link(version: Version, tools: Toolchain, libs: tuple[str, Path], python: CPy
         # The same library of C++ serves several packages.
         parts = list(dict.fromkeys(lib for p in packages for lib in p.link))
         if packages:
-            parts = [folder / "packages.c", *parts, "-lwasi-emulated-pthread"]
+            # numpy prints long doubles, which wasi-libc keeps apart for their size.
+            parts = [folder / "packages.c", *parts, "-lc-printscan-long-double", "-lwasi-emulated-pthread"]
             parts[0].write_text(inittab(packages))
         run([*tools.target_cc.split(), "-O3", *lto, "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror",
              "-mexec-model=reactor", "-fvisibility=hidden", "-DNDEBUG",

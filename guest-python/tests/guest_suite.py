@@ -63,7 +63,7 @@ DENIALS = [
     ("import ctypes", "ctypes.Structure()", PERMISSION, CODE),
     ("import fcntl", "fcntl.flock(0, fcntl.LOCK_EX)", PERMISSION, "control of open files is not granted"),
     ("import mmap", "mmap.mmap(-1, 100)", PERMISSION, "mapping files into memory is not granted"),
-    ("", "__import__('numpy')", MISSING, "No module named 'numpy': this image holds no packages with compiled parts"),
+    ("", "__import__('numpy')", MISSING, "No module named 'numpy': this image does not hold this package"),
     ("", "__import__('pandas')", MISSING, "No module named 'pandas': "),
     ("", "__import__('pyarrow.compute')", MISSING, "No module named 'pyarrow': "),
     ("", "__import__('resource')", MISSING, "No module named 'resource'"),

@@ -82,6 +82,9 @@ def _reseed():
     random = sys.modules.get("random")
     if random is not None:
         random.seed()
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed()
     tempfile = sys.modules.get("tempfile")
     if tempfile is not None:
         tempfile._name_sequence = None

@@ -1,0 +1,151 @@
+"""numpy, pandas and pyarrow in the guest, next to the same releases outside.
+
+Each case is an expression whose repr() must be the same in both. `python data_suite.py` prints the
+answers of a native Python as data_answers.json; in the guest, a session with "worker": "data_suite"
+and that file beside it prints one JSON line a case: {"case", "ok", "detail"}, then
+{"passed", "failed"}.
+
+Sizes of C types differ (numpy's default integer has 32 bits in the guest): cases name their types.
+"""
+
+import json
+import os
+import traceback
+
+PREPARE = """
+import datetime, decimal, io, pickle
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv, pyarrow.json, pyarrow.ipc, pyarrow.feather
+i8 = np.arange(12, dtype=np.int64)
+f8 = np.linspace(0, 1, 7)
+df = pd.DataFrame({
+    "k": ["a", "b", "a", None, "b"], "x": np.array([1, 2, 3, 4, 5], dtype="int64"),
+    "y": [0.5, np.nan, 1.5, -2.0, 8.25], "t": pd.date_range("2024-03-30 22:00", periods=5, freq="h", tz="Europe/Berlin"),
+})
+table = pa.table({
+    "n": pa.array([1, None, 3], pa.int64()), "s": ["x", None, "zé"], "l": [[1, 2], [], None],
+    "d": pa.array([decimal.Decimal("1.25"), None, decimal.Decimal("-7.00")], pa.decimal128(10, 2)),
+    "t": pa.array([datetime.datetime(2024, 1, 1), None, datetime.datetime(1969, 12, 31, 23)], pa.timestamp("us", "Europe/Berlin")),
+    "c": pa.array(["u", "v", "u"]).dictionary_encode(), "st": [{"a": 1, "b": "q"}, None, {"a": None, "b": "r"}],
+})
+"""
+
+CASES = """
+np.__version__, pd.__version__, pa.__version__
+i8.sum(), i8.reshape(3, 4).T.tolist(), (i8.reshape(3, 4) @ i8.reshape(4, 3)).tolist()
+np.sin(f8).tolist(), np.exp(f8).tolist(), np.log1p(f8).tolist()
+np.sort(np.array([3, 1, 2], dtype="i8"))[::-1].tolist(), np.argsort(np.array([3.5, np.nan, -1])).tolist()
+np.unique(np.array([3, 1, 3, 2], dtype="i8"), return_counts=True)[1].tolist(), np.unique(np.array(["b", "a", "b"])).tolist()
+np.linalg.inv(np.array([[2.0, 1], [1, 3]])).round(12).tolist(), np.linalg.det(np.eye(3) * 2)
+np.linalg.eigvalsh(np.array([[2.0, 1], [1, 3]])).round(12).tolist()
+np.fft.fft([1, 2, 3, 4]).round(12).tolist()
+np.random.default_rng(7).normal(size=4).tolist(), np.random.default_rng(7).integers(0, 10**12, 3).tolist()
+np.random.RandomState(7).poisson(3, 5).tolist(), np.random.RandomState(7).binomial(10, 0.3, 5).tolist()
+np.random.default_rng(7).multinomial(20, [0.2, 0.3, 0.5]).tolist(), np.random.default_rng(7).choice(5, 3, replace=False).tolist()
+np.array(["2024-02-29", "NaT"], dtype="M8[D]").astype("M8[ns]").astype("i8").tolist()
+(np.datetime64("2024-03-01") - np.datetime64("2024-02-01")).astype("i8")
+np.array(["abc", "de"]).astype("S").tolist(), np.char.upper(np.array(["ab"])).tolist(), np.strings.find(np.array(["abc"]), "c").tolist()
+np.float32(0.1).item(), np.float16(0.1).item(), np.int8(127).item(), np.uint64(2**64 - 1).item()
+np.einsum("ij,jk->ik", np.ones((2, 3)), np.ones((3, 2))).tolist(), np.cumsum(i8).tolist(), np.median(f8), np.percentile(f8, 30)
+pickle.loads(pickle.dumps(i8)).tolist(), np.load(io.BytesIO((lambda b: (np.save(b, f8), b.getvalue())[1])(io.BytesIO()))).tolist()
+np.array2string(f8, precision=3), repr(np.array([1.5, np.inf, np.nan]))
+np.vectorize(lambda x: x * 2)(f8).tolist(), np.apply_along_axis(sum, 0, np.ones((2, 2))).tolist()
+str(df.dtypes.tolist()), df.shape, df.describe().round(6).to_dict()
+df.groupby("k").agg({"x": "sum", "y": "mean"}).to_dict(), df.groupby("k", dropna=False)["x"].cumsum().tolist()
+df.groupby("k")["x"].apply(lambda s: s.max() - s.min()).to_dict(), df.groupby("k")["y"].transform("mean").tolist()
+df.merge(pd.DataFrame({"k": ["a", "b"], "z": [10.0, 20.0]}), on="k", how="left")["z"].tolist()
+df.sort_values(["k", "x"], ascending=[False, True])["x"].tolist(), df["y"].rank().tolist(), df["x"].rolling(2).sum().tolist()
+df["y"].ewm(span=2).mean().round(9).tolist(), df["y"].interpolate().tolist(), df["y"].quantile([0.1, 0.9]).tolist()
+df["t"].dt.tz_convert("UTC").dt.strftime("%Y-%m-%d %H:%M").tolist(), df["t"].dt.hour.tolist()
+df.set_index("t")["x"].resample("2h").sum().tolist()
+pd.to_datetime(["2024-02-29", "1.3.2024", None], format="mixed", dayfirst=True).astype("int64").tolist()
+pd.Timestamp("2024-03-31 01:30", tz="Europe/Berlin") + pd.Timedelta("1h"), pd.Timestamp("2024-01-31") + pd.offsets.MonthEnd(1)
+pd.period_range("2024-01", periods=3, freq="M").astype(str).tolist(), pd.to_timedelta(["1D", "2h"]).total_seconds().tolist()
+pd.read_csv(io.StringIO("a,b\\n1,x\\n2,\\n")).to_dict(), pd.read_csv(io.StringIO("a;b\\n1,5;x"), sep=";", decimal=",").to_dict()
+df.drop(columns="t").to_csv(index=False), df.drop(columns="t").to_json(), pd.read_json(io.StringIO('[{"a":1},{"a":2}]'))["a"].tolist()
+df["k"].str.upper().tolist(), df["k"].fillna("?").str.cat(sep="-"), pd.Series(["a1", "b22"]).str.extract(r"(\\d+)")[0].tolist()
+pd.Categorical(["x", "y", "x"]).codes.tolist(), pd.get_dummies(df["k"]).astype(int).to_dict(), pd.cut(df["x"], [0, 2, 5]).astype(str).tolist()
+df.pivot_table(index="k", values="x", aggfunc="sum").to_dict(), df[["x", "y"]].melt()["value"].tolist(), df.stack().shape
+pd.Series([1, None, 3], dtype="Int64").sum(), pd.array([True, None], dtype="boolean").tolist(), df.eval("x + y").tolist()
+df.query("x > 2")["x"].tolist(), df["x"].map({1: "one"}).tolist(), df.apply(lambda r: r["x"] * 2, axis=1).tolist()
+pd.concat([df, df]).duplicated(["k", "x"]).sum(), df.nlargest(2, "y")["x"].tolist(), df["k"].value_counts().to_dict()
+pickle.loads(pickle.dumps(df)).equals(df), pd.util.hash_pandas_object(df[["x"]]).tolist()
+table.schema.to_string(), table.num_rows, table.to_pylist()
+table.to_pandas().to_dict("records")
+pa.Table.from_pandas(df).schema.remove_metadata().to_string(), pa.Table.from_pandas(df).to_pandas().equals(df)
+pa.Array.from_pandas(df["y"]).null_count, pa.Array.from_pandas(pd.Series(["a", None])).to_pylist(), pa.array(df["t"]).type
+pa.array([1.5, 2.5]).to_numpy().tolist(), pa.array([[1, 2], None, []]).flatten().to_pylist()
+pa.array([decimal.Decimal("12345678901234567890.12")], pa.decimal128(38, 2)).to_pandas().tolist()
+pc.sum(table["n"]).as_py(), pc.add(table["n"], 1).to_pylist(), pc.utf8_upper(table["s"]).to_pylist(), pc.mean(table["n"]).as_py()
+pc.match_substring_regex(pa.array(["ab12", "cd"]), r"\\d+").to_pylist(), pc.replace_substring_regex(pa.array(["a1"]), r"\\d", "#").to_pylist()
+pc.cast(pa.array(["1", "2"]), pa.int32()).to_pylist(), pc.strptime(pa.array(["2024-01-02"]), "%Y-%m-%d", "s").to_pylist()
+pc.hour(table["t"]).to_pylist(), pc.day_of_week(table["t"]).to_pylist(), pc.strftime(table["t"], "%Y-%m-%d %H:%M %z").to_pylist()
+pc.cast(table["d"], pa.decimal128(12, 4)).to_pylist(), pc.multiply(table["d"], table["d"]).to_pylist(), pc.round(pa.array([2.5, 3.5])).to_pylist()
+pc.sort_indices(table["n"]).to_pylist(), pc.value_counts(table["s"]).to_pylist(), pc.unique(table["c"]).to_pylist()
+table.filter(pc.field("n") > 1).num_rows, table.sort_by([("n", "descending")])["n"].to_pylist(), table.take([2, 0])["s"].to_pylist()
+table.group_by("c").aggregate([("n", "sum"), ("n", "count")]).to_pydict()
+table.select(["n", "s"]).join(pa.table({"n": [1, 3], "w": ["p", "q"]}), "n").sort_by("n").to_pylist()
+(lambda s: (lambda w: (w.write_table(table), w.close(), pa.ipc.open_stream(s.getvalue()).read_all().equals(table))[2])(pa.ipc.new_stream(s, table.schema)))(pa.BufferOutputStream())
+[(lambda s: (lambda w: (w.write_table(table), w.close(), pa.ipc.open_stream(s.getvalue()).read_all().equals(table))[2])(pa.ipc.new_stream(s, table.schema, options=pa.ipc.IpcWriteOptions(compression=c))))(pa.BufferOutputStream()) for c in ("lz4", "zstd")]
+pa.csv.read_csv(io.BytesIO(b"a,b\\n1,x\\n2,y\\n")).to_pydict(), pa.json.read_json(io.BytesIO(b'{"a": 1, "b": [1.5]}\\n')).to_pylist()
+pa.RecordBatch.from_pandas(df[["x", "y"]]).to_pandas().equals(df[["x", "y"]]), pa.concat_tables([table, table]).num_rows
+pa.RecordBatchReader.from_batches(table.schema, table.to_batches()).read_all().equals(table)
+pa.chunked_array([[1], [2, 3]]).combine_chunks().to_pylist(), pa.array([b"\\x00", None]).to_pylist(), table["st"].combine_chunks().field("a").to_pylist()
+(lambda capsules: pa.Array._import_from_c_capsule(*capsules).to_pylist())(pa.array([1, None, 3]).__arrow_c_array__())
+pa.table(pa.RecordBatchReader.from_stream(table)).equals(table), pa.schema(table.schema).equals(table.schema)
+pa.scalar(datetime.date(2024, 2, 29)).as_py(), pa.array([datetime.timedelta(seconds=1)]).to_pylist(), pa.array([datetime.time(1, 2)]).to_pylist()
+pickle.loads(pickle.dumps(table)).equals(table), pa.array(np.array(["2024-01-01"], "M8[ns]")).to_pylist()
+pd.Series(["a", None], dtype="string[pyarrow]").str.upper().tolist(), pd.Series([1, None], dtype="int64[pyarrow]").sum()
+pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int64())).to_pylist()
+"""
+
+
+def cases():
+    return [line for line in CASES.strip().splitlines() if line]
+
+
+def answer(case, names):
+    try:
+        return repr(eval(case, names))
+    except Exception as error:  # an error is an answer too: it must be the same one
+        return f"{type(error).__name__}: {error}"
+
+
+def names():
+    found = {}
+    exec(PREPARE, found)
+    return found
+
+
+def main(infile, outfile):
+    with open(os.path.join(os.path.dirname(__file__), "data_answers.json")) as file:
+        expected = json.load(file)
+    prefix = infile.readline().decode().strip()
+    passed = failed = 0
+
+    def say(**line):
+        outfile.write((json.dumps(line) + "\n").encode())
+        outfile.flush()
+
+    try:
+        found = names()
+    except Exception:
+        say(case="imports", ok=False, detail=traceback.format_exc(limit=-4))
+        say(passed=0, failed=1)
+        return
+    for case in cases():
+        if not case.startswith(prefix):
+            continue
+        got = answer(case, found)
+        ok = got == expected[case]
+        passed, failed = passed + ok, failed + (not ok)
+        say(case=case, ok=ok, detail=None if ok else f"{got} is not {expected[case]}")
+    say(passed=passed, failed=failed)
+
+
+if __name__ == "__main__":
+    found = names()
+    print(json.dumps({case: answer(case, found) for case in cases()}, indent=1))
