@@ -3,7 +3,8 @@ import subprocess
 from pathlib import Path
 
 from .cpython import CPython
-from .package import Package, inittab
+from .inittab import inittab
+from .package import Package
 from .paths import TREE
 from .step import digest, run, say, step
 from .toolchain import Toolchain
@@ -16,40 +17,86 @@ _STACK = 8 << 20
 
 def link(version: Version, tools: Toolchain, libs: tuple[str, Path], python: CPython,
          packages: list[Package]) -> Path:
+    """The module; with packages the interpreter's object is optimised in a step of its own."""
+    if not packages:
+        key = digest(Path(__file__), python.key, libs[0], *_core())
+
+        def make(folder: Path) -> None:
+            lto = ["-Wl,--lto-O3"] if _is_lto(version) else []
+            _link(tools, libs, folder, [*_interpreter(version, python), *lto])
+
+        return step("module", key, make) / "module.wasm"
+
+    core, core_key = _core_object(version, tools, libs, python)
+    key = digest(Path(__file__), Path(__file__).with_name("inittab.py"), core_key, [p.key for p in packages])
+
+    def make_with_packages(folder: Path) -> None:
+        table = folder / "packages.c"
+        table.write_text(inittab(packages))
+        # The same library of C++ serves several packages. numpy prints long doubles, which wasi-libc
+        # keeps apart for their size.
+        parts = dict.fromkeys(part for p in packages for part in p.link)
+        _link(tools, libs, folder, [f"-I{python.source}", f"-I{python.source}/Include", table, core, *parts,
+                                    "-lc-printscan-long-double", "-lwasi-emulated-pthread"])
+
+    return step("module", key, make_with_packages) / "module.wasm"
+
+
+def _core() -> list:
     core = sorted((TREE / "core").glob("*.[ch]"))
-    key = digest(Path(__file__), python.key, libs[0], [p.name for p in core], *core,
-                 [p.key for p in packages])
+    return [[p.name for p in core], *core]
+
+
+def _is_lto(version: Version) -> bool:
+    return "-flto" in version.flags
+
+
+def _interpreter(version: Version, python: CPython) -> list:
+    """core/ and libpython, as arguments of the compiler."""
+    src = python.source
+    return [*(["-flto"] if _is_lto(version) else []), "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror",
+            f"-ffile-prefix-map={TREE}=/davy/recipe", f"-ffile-prefix-map={python.folder}=/davy",
+            f'-DPY_MINOR="{version.minor}"', f"-I{src}", f"-I{src}/Include", f"-I{TREE}/core",
+            *sorted((TREE / "core").glob("*.c")),
+            src / f"libpython{version.minor}.a", src / "Modules/_decimal/libmpdec/libmpdec.a",
+            src / "Modules/expat/libexpat.a"]
+
+
+def _core_object(version: Version, tools: Toolchain, libs: tuple[str, Path], python: CPython) -> tuple[Path, str]:
+    """core/ and libpython as one optimised object in which all names are kept for the packages.
+
+    Packages are not part of the link-time optimisation: it takes minutes, and the interpreter's
+    flags (its profile above all) are not theirs.
+    """
+    key = digest(Path(__file__), python.key, libs[0], *_core(), "object")
 
     def make(folder: Path) -> None:
-        src = python.source
-        lto = ["-flto"] if "-flto" in version.flags else []
-        linked = folder / "linked.wasm"
-        # The same library of C++ serves several packages.
-        parts = list(dict.fromkeys(lib for p in packages for lib in p.link))
-        if packages:
-            # numpy prints long doubles, which wasi-libc keeps apart for their size.
-            parts = [folder / "packages.c", *parts, "-lc-printscan-long-double", "-lwasi-emulated-pthread"]
-            parts[0].write_text(inittab(packages))
-        run([*tools.target_cc.split(), "-O3", *lto, "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror",
-             "-mexec-model=reactor", "-fvisibility=hidden", "-DNDEBUG",
-             f"-ffile-prefix-map={TREE}=/davy/recipe", f"-ffile-prefix-map={python.folder}=/davy",
-             f'-DPY_MINOR="{version.minor}"', f"-I{src}", f"-I{src}/Include", f"-I{TREE}/core",
-             *[p for p in core if p.suffix == ".c"], *parts,
-             src / f"libpython{version.minor}.a", src / "Modules/_decimal/libmpdec/libmpdec.a",
-             src / "Modules/expat/libexpat.a", f"-L{libs[1]}/lib", "-lz", "-lbz2", "-llzma", "-lsqlite3", "-lm",
-             "-ldl", "-lwasi-emulated-signal", "-lwasi-emulated-getpid", "-lwasi-emulated-process-clocks",
-             "-lwasi-emulated-mman", f"-Wl,-z,stack-size={_STACK}", "-Wl,--stack-first",
-             # core/davy_grants.c stands in for these.
-             "-Wl,--wrap=PyErr_SetFromErrnoWithFilenameObject",
-             "-Wl,--wrap=PyErr_SetFromErrnoWithFilenameObjects",
-             "-Wl,--export=__stack_pointer", *(["-Wl,--lto-O3"] if lto else []), "-o", linked],
-            cwd=folder, log=folder / "link.log", env=tools.target_env())
-        # Without debug data; the names stay, for readable traps and profiles.
-        run([tools.bin / "llvm-objcopy", "--strip-debug", linked, folder / "module.wasm"],
-            cwd=folder, log=folder / "link.log", env=tools.env())
-        linked.unlink()
+        # wasm-ld -r crashes on bitcode (LLVM 22); a whole link keeps its optimised object when asked.
+        _link(tools, libs, folder, ["-Wl,--lto-O3", "-Wl,--save-temps", "-Wl,--export-all", "-Wl,--no-gc-sections",
+                                    "-Wl,--whole-archive", *_interpreter(version, python), "-Wl,--no-whole-archive",
+                                    "-Wl,--unresolved-symbols=import-dynamic"])
+        (folder / "linked.wasm.lto.o").rename(folder / "core.o")
+        for rest in [*folder.glob("linked.wasm.*"), folder / "module.wasm"]:
+            rest.unlink()
 
-    return step("module", key, make) / "module.wasm"
+    return step("core-object", key, make) / "core.o", key
+
+
+def _link(tools: Toolchain, libs: tuple[str, Path], folder: Path, parts: list) -> None:
+    linked = folder / "linked.wasm"
+    run([*tools.target_cc.split(), "-O3", "-mexec-model=reactor", "-fvisibility=hidden", "-DNDEBUG", *parts,
+         f"-L{libs[1]}/lib", "-lz", "-lbz2", "-llzma", "-lsqlite3", "-lm", "-ldl", "-lwasi-emulated-signal",
+         "-lwasi-emulated-getpid", "-lwasi-emulated-process-clocks", "-lwasi-emulated-mman",
+         f"-Wl,-z,stack-size={_STACK}", "-Wl,--stack-first",
+         # core/davy_grants.c stands in for these.
+         "-Wl,--wrap=PyErr_SetFromErrnoWithFilenameObject",
+         "-Wl,--wrap=PyErr_SetFromErrnoWithFilenameObjects",
+         "-Wl,--export=__stack_pointer", "-o", linked],
+        cwd=folder, log=folder / "link.log", env=tools.target_env())
+    # Without debug data; the names stay, for readable traps and profiles.
+    run([tools.bin / "llvm-objcopy", "--strip-debug", linked, folder / "module.wasm"],
+        cwd=folder, log=folder / "link.log", env=tools.env())
+    linked.unlink()
 
 
 def imports(module: Path) -> list[str]:

@@ -31,15 +31,3 @@ class Package:
 def install_python(source: Path, target: Path, left_out: list[str]) -> None:
     """Copy what runs: no tests, no stubs, no sources of compiled parts."""
     shutil.copytree(source, target, ignore=shutil.ignore_patterns(*_NOT_NEEDED, *left_out))
-
-
-def inittab(packages: list[Package]) -> str:
-    """The C file that registers the modules of all packages, under their full names."""
-    modules = [module for package in packages for module in package.modules]
-    declared = "".join(f"PyMODINIT_FUNC {function}(void);\n" for _, function in modules)
-    rows = "".join(f'    {{"{name}", {function}}},\n' for name, function in modules)
-    return ("#include <Python.h>\n\n"
-            f"{declared}\nstatic struct _inittab table[] = {{\n{rows}    {{NULL, NULL}},\n}};\n\n"
-            "/* Before davy_boot: the table must be full when Python starts. */\n"
-            "__attribute__((constructor)) static void add_packages(void)\n{\n"
-            "    PyImport_ExtendInittab(table);\n}\n")

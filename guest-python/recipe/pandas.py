@@ -27,6 +27,9 @@ _C_SOURCES = {
     "pandas_datetime": [*_DATETIME, "src/datetime/date_conversions.c", "src/datetime/pd_datetime.c"],
     "json": _JSON,
 }
+#: Names that numpy's own copy of these files has too. In shared libraries the two do not meet.
+_ALSO_NUMPYS = ["add_minutes_to_datetimestruct", "get_datetime_metadata_from_dtype", "get_datetimestruct_days",
+                "is_leapyear"]
 _CPLUSPLUS = {"window/aggregations"}
 
 
@@ -50,7 +53,7 @@ def pandas(tools: Toolchain, build: BuildTools, cxx: Libcxx, native: CPython, py
                 cwd=source, log=log, env=interpreter)
 
         common = ["-O2", "-DNDEBUG", "-w", "-fno-strict-aliasing", *EMULATED, f"-ffile-prefix-map={folder}=/davy",
-                  "-DNPY_NO_DEPRECATED_API=0", "-DNPY_TARGET_VERSION=NPY_1_21_API_VERSION",
+                  *[f"-D{name}=pandas_{name}" for name in _ALSO_NUMPYS], "-DNPY_NO_DEPRECATED_API=0", "-DNPY_TARGET_VERSION=NPY_1_21_API_VERSION",
                   f"-I{numpy.root}/include", f"-I{libs}/include", f"-I{libs}", f"-I{python.source}/Include",
                   f"-I{python.source}"]
         plan = Plan(tools, build, folder / "build", cython_command(build, native))

@@ -37,8 +37,9 @@ def pyarrow(tools: Toolchain, build: BuildTools, cxx: Libcxx, native: CPython, p
         top, bridge = source / "pyarrow", source / "pyarrow/src/arrow/python"
         _configure(bridge)
         common = ["-O2", "-DNDEBUG", "-w", "-std=c++20", "-fno-strict-aliasing", *EMULATED, *cxx.compile,
-                  f"-ffile-prefix-map={folder}=/davy", "-DARROW_STATIC", "-DARROW_PYTHON_STATIC",
-                  "-DARROW_COMPUTE_STATIC", "-DARROW_ACERO_STATIC", "-DNPY_NO_DEPRECATED_API=NPY_1_7_API_VERSION",
+                  f"-ffile-prefix-map={folder}=/davy", f"-ffile-prefix-map={arrow.root}=/davy", "-DARROW_STATIC",
+                  "-DARROW_PYTHON_STATIC", "-DARROW_COMPUTE_STATIC", "-DARROW_ACERO_STATIC",
+                  "-DNPY_NO_DEPRECATED_API=NPY_1_7_API_VERSION",
                   f"-I{top}/src", f"-I{top}", f"-I{arrow.root}/include", f"-I{numpy.root}/include",
                   f"-I{python.source}/Include", f"-I{python.source}"]
         plan = Plan(tools, build, folder / "build", cython_command(build, native))
