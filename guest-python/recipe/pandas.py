@@ -53,7 +53,8 @@ def pandas(tools: Toolchain, build: BuildTools, cxx: Libcxx, native: CPython, py
                 cwd=source, log=log, env=interpreter)
 
         common = ["-O2", "-DNDEBUG", "-w", "-fno-strict-aliasing", *EMULATED, f"-ffile-prefix-map={folder}=/davy",
-                  *[f"-D{name}=pandas_{name}" for name in _ALSO_NUMPYS], "-DNPY_NO_DEPRECATED_API=0", "-DNPY_TARGET_VERSION=NPY_1_21_API_VERSION",
+                  *[f"-D{name}=pandas_{name}" for name in _ALSO_NUMPYS], "-DNPY_NO_DEPRECATED_API=0",
+                  "-DNPY_TARGET_VERSION=NPY_1_21_API_VERSION",
                   f"-I{numpy.root}/include", f"-I{libs}/include", f"-I{libs}", f"-I{python.source}/Include",
                   f"-I{python.source}"]
         plan = Plan(tools, build, folder / "build", cython_command(build, native))
