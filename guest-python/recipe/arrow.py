@@ -3,8 +3,10 @@
 Without threads (the guest has one) and without SIMD. With compute, Acero, CSV, JSON, IPC and the
 local file system; without Parquet, dataset and Flight.
 """
+import re
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from .step import digest, run, step
 from .toolchain import Toolchain
 
 _SOURCES = ["arrow", "utf8proc", "re2", "lz4", "libzstd"]
+_DEBS = ["rapidjson", "unicode-data"]
 _RE2_UTIL = ["rune", "strutil"]
 _LZ4 = ["lz4", "lz4frame", "lz4hc", "xxhash"]
 
@@ -38,14 +41,15 @@ def arrow(tools: Toolchain, build: BuildTools, cxx: Libcxx) -> Arrow:
     pins = inputs()
     here = Path(__file__)
     key = digest(here, here.with_name("cplusplus.py"), here.with_name("ninja.py"), tools.key, build.key, cxx.key,
-                 [pins[n]["sha256"] for n in [*_SOURCES, "rapidjson"]], *patches("arrow"), *patches("rapidjson"))
+                 [pins[n]["sha256"] for n in [*_SOURCES, *_DEBS]], *patches("arrow"), *patches("rapidjson"))
 
     def make(folder: Path) -> None:
         log, source = folder / "build.log", folder / "src"
         for name in _SOURCES:
             (source / name).mkdir(parents=True)
             subprocess.run(["tar", "xf", fetch(name), "-C", source / name, "--strip-components=1"], check=True)
-        subprocess.run(["dpkg", "-x", fetch("rapidjson"), source / "rapidjson"], check=True)
+        for name in _DEBS:
+            subprocess.run(["dpkg", "-x", fetch(name), source / name], check=True)
         for name in ("arrow", "rapidjson"):
             for patch in patches(name):
                 run(["patch", "--batch", "--quiet", "-p1", "-i", patch], cwd=source / name, log=log)
@@ -85,6 +89,7 @@ def _small_libraries(tools: Toolchain, build: BuildTools, cxx: Libcxx, source: P
             shutil.copy(header, folder / "include" / into)
 
     utf8proc, re2, lz4, zstd = (source / name for name in ("utf8proc", "re2", "lz4/lib", "libzstd/lib"))
+    _tables(re2 / "re2", source / "unicode-data/usr/share/unicode")
     library("utf8proc", [utf8proc / "utf8proc.c"], ["-DUTF8PROC_STATIC"], [utf8proc / "utf8proc.h"])
     library("re2", [*sorted((re2 / "re2").glob("*.cc")), *[re2 / f"util/{u}.cc" for u in _RE2_UTIL]],
             [f"-I{re2}", *EMULATED, *cxx.compile], sorted((re2 / "re2").glob("*.h")), "re2")
@@ -95,3 +100,15 @@ def _small_libraries(tools: Toolchain, build: BuildTools, cxx: Libcxx, source: P
     shutil.copytree(source / "rapidjson/usr/include/rapidjson", folder / "include/rapidjson")
     plan.make(log)
     shutil.rmtree(folder / "small")
+
+
+def _tables(re2: Path, unicode: Path) -> None:
+    """Debian's source of RE2 comes without the generated tables: make them from Debian's Unicode data."""
+    script = re2 / "unicode.py"
+    script.write_text(re.sub(r'(?m)^_UNICODE_DIR = .*$', f'_UNICODE_DIR = "{unicode}"', script.read_text())
+                      .replace("from six.moves import urllib", "import urllib.request"))
+    for name, command in (("unicode_casefold", [sys.executable, "make_unicode_casefold.py"]),
+                          ("unicode_groups", [sys.executable, "make_unicode_groups.py"]),
+                          ("perl_groups", ["perl", "make_perl_groups.pl"])):
+        with (re2 / f"{name}.cc").open("wb") as out:
+            subprocess.run(command, cwd=re2, stdout=out, check=True)

@@ -28,8 +28,7 @@ _C_SOURCES = {
     "json": _JSON,
 }
 #: Names that numpy's own copy of these files has too. In shared libraries the two do not meet.
-_ALSO_NUMPYS = ["add_minutes_to_datetimestruct", "get_datetime_metadata_from_dtype", "get_datetimestruct_days",
-                "is_leapyear"]
+_ALSO_NUMPYS = ["add_minutes_to_datetimestruct", "get_datetimestruct_days", "is_leapyear"]
 _CPLUSPLUS = {"window/aggregations"}
 
 

@@ -46,6 +46,9 @@ def standard_tree(version: Version, python: CPython, native: CPython, packages: 
                 wheel.extractall(site)
         for package in packages:
             shutil.copytree(package.root / "site", site, dirs_exist_ok=True)
+        if packages:  # Arrow reads time zones by itself
+            shutil.copytree(site / "tzdata/zoneinfo", folder / "share/zoneinfo",
+                            ignore=shutil.ignore_patterns("*.py", "__pycache__"))
         precompile(native, folder, "/usr/local")
 
     return step("stdlib", key, make)

@@ -74,7 +74,7 @@ df.query("x > 2")["x"].tolist(), df["x"].map({1: "one"}).tolist(), df.apply(lamb
 pd.concat([df, df]).duplicated(["k", "x"]).sum(), df.nlargest(2, "y")["x"].tolist(), df["k"].value_counts().to_dict()
 pickle.loads(pickle.dumps(df)).equals(df), pd.util.hash_pandas_object(df[["x"]]).tolist()
 table.schema.to_string(), table.num_rows, table.to_pylist()
-table.to_pandas().to_dict("records")
+table.drop_columns(["l"]).to_pandas().to_dict("records"), [None if x is None else x.tolist() for x in table["l"].to_pandas()]
 pa.Table.from_pandas(df).schema.remove_metadata().to_string(), pa.Table.from_pandas(df).to_pandas().equals(df)
 pa.Array.from_pandas(df["y"]).null_count, pa.Array.from_pandas(pd.Series(["a", None])).to_pylist(), pa.array(df["t"]).type
 pa.array([1.5, 2.5]).to_numpy().tolist(), pa.array([[1, 2], None, []]).flatten().to_pylist()
