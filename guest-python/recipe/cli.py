@@ -43,7 +43,7 @@ def main(argv: list[str]) -> int:
     from .module import link, report
     from .tree import standard_tree
     from .wasm import wasm_python
-    steps.total_steps = 13 if version.compiled else 7
+    steps.total_steps = 14 if version.compiled else 7
     tools = toolchain()
     libs = libraries(tools)
     native = native_python(version, tools)
