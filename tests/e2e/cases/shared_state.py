@@ -76,7 +76,7 @@ def small_broadcasts(spark):
     first = sc.parallelize(["é", "b", "z"], 3).map(lambda k: (k, table.value.get(k), factor.value)).collect()
     fn = sc.broadcast(functools.partial(operator.mul, 3))
     second = sc.parallelize(range(4), 2).map(lambda x: fn.value(x) + factor.value).collect()
-    table.unpersist()
+    table.unpersist(blocking=True)  # else its files may go while the next task starts
     third = sc.parallelize(["é"], 1).map(lambda k: table.value[k]).collect()
     factor.destroy()
     fourth = sc.parallelize(["b"], 1).map(lambda k: len(table.value[k])).collect()
