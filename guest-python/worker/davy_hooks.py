@@ -116,4 +116,7 @@ def admitted(path):
     """The guest path of a host file that the executor announced to this task."""
     if os.path.exists(path):
         return path
-    return _davy.gateway(_ADMIT, path.encode()).decode()
+    try:
+        return _davy.gateway(_ADMIT, path.encode()).decode()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None

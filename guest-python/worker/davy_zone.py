@@ -7,6 +7,7 @@ session document carries. Names are looked up in the image's tzdata.
 import base64
 import io
 import os
+import re
 import struct
 import time
 
@@ -17,6 +18,8 @@ from zoneinfo._zoneinfo import _parse_tz_str, _TZStr
 _CYCLE_YEARS = 400
 _CYCLE_SECONDS = 12622780800
 _FOREVER = (1 << 63) - 1
+_WORD = re.compile(r"[A-Za-z]{3,}")
+_POSIX = re.compile(r"([A-Za-z]{3,}|<[A-Za-z0-9+-]{3,}>)[-+0-9]")
 _FOLDERS = ("/usr/share/zoneinfo/", "/usr/lib/zoneinfo/", "/usr/share/lib/zoneinfo/")
 _UTC = ([(0, 0, False, "UTC")], _FOREVER)
 
@@ -78,10 +81,24 @@ def _zone(name):
             return _from_file(file)
     except (OSError, ValueError, ImportError, KeyError):
         pass  # not a name, or of no zone
+    return _from_posix(name)
+
+
+def _from_posix(name):
+    """A POSIX rule, read as glibc reads it: before 1970 the changes of 1970 count."""
+    if not _POSIX.match(name):
+        word = _WORD.match(name)
+        return ([(0, 0, False, word[0] if word else "")] if name else _UTC[0]), _FOREVER
     try:
-        return _from_rule([], _parse_tz_str(name))
+        rule = _parse_tz_str(name)
     except ValueError:
-        return _UTC  # as the C library does
+        return _UTC
+    spans = []
+    if isinstance(rule, _TZStr):
+        into, out = rule.transitions(1970)
+        first = rule.std if into < out else rule.dst
+        spans = [(0, _seconds(first.utcoff), first is rule.dst, first.tzname)]
+    return _from_rule(spans, rule)
 
 
 def _from_file(file):
@@ -109,15 +126,14 @@ def _from_rule(spans, rule):
         return spans, _FOREVER
     standard = (_seconds(rule.std.utcoff), False, rule.std.tzname)
     summer = (_seconds(rule.dst.utcoff), True, rule.dst.tzname)
-    began = spans[-1][0] if spans else -(1 << 62)
-    year = max(time.gmtime(began).tm_year, 1) if spans else 1600
+    began = spans[-1][0]
+    year = time.gmtime(began).tm_year
     changes = []
     for y in range(year, year + _CYCLE_YEARS + 2):
         into, out = rule.transitions(y)
         changes.append((into - standard[0], *summer))
         changes.append((out - summer[0], *standard))
     changes.sort()
-    spans = spans or [(0, *standard)]
     spans += [change for change in changes if change[0] > began]
     return spans, spans[-1][0]
 

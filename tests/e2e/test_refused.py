@@ -36,7 +36,7 @@ VERSION = (
     r"Python {driver}: their byte code differs\. What to do: .+"
 )
 MEMORY = (
-    r"limit exceeded: memory: 256\.0 MiB allowed, \d+\.\d MiB asked\. "
+    r"limit exceeded: memory: 192\.0 MiB allowed, \d+\.\d MiB asked\. "
     r"Give the task less data \(more partitions\), or raise spark\.davy\.memory"
 )
 ENDED = r"the Python code ended its interpreter with exit code {code} \(os\._exit, or a fatal error; .+\)\. .+"

@@ -37,9 +37,10 @@ def outcomes(version: str, mode: str):
 
 @functools.cache
 def cluster_outcomes():
+    """Stock's and Davy's, one after the other on the same cluster."""
     folder = scratch() / "cluster"
     with standalone("4.3.0", folder) as master:
-        return run_cases("4.3.0", DAVY, master, folder, cluster=True)
+        return [run_cases("4.3.0", mode, master, folder / mode, cluster=True) for mode in (STOCK, DAVY)]
 
 
 def plain(out: dict) -> dict:
@@ -64,4 +65,5 @@ def test_local(version, name):
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.cluster])
 def test_standalone_cluster(name):
-    compare(CASES[name], outcomes("4.3.0", STOCK).by_case[name], cluster_outcomes().by_case[name])
+    stock, davy = cluster_outcomes()
+    compare(CASES[name], stock.by_case[name], davy.by_case[name])

@@ -61,9 +61,9 @@ def local_time_functions(spark):
 @case("berlin")
 def zones_set_by_user_code(spark):
     names = [
-        "America/New_York", "America/St_Johns", "America/Sao_Paulo", "Asia/Kathmandu", "Asia/Tokyo", "Australia/Lord_Howe",
-        "Europe/Dublin", "Pacific/Apia", "UTC", "EST5EDT", "XST-3:30", "AAA4BBB,M3.2.0/1,M11.1.0",
-        "<+05>-5", ":Europe/Paris", "", "No/Where",
+        "America/New_York", "America/St_Johns", "America/Sao_Paulo", "Asia/Kathmandu", "Asia/Tokyo",
+        "Australia/Lord_Howe", "Europe/Dublin", "Pacific/Apia", "UTC", "XST-3:30", "AAA4BBB,M3.2.0/1,M11.1.0",
+        "CCC-9DDD,M10.1.0,M4.1.0", "<+05>-5", ":Europe/Paris", "", "No/Where", "Nowhere",
     ]  # fmt: skip
 
     def look(name):

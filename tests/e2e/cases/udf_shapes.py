@@ -90,7 +90,12 @@ def in_where_join_group_order(spark):
         joined.select("id", "title").orderBy("id").collect(),
         frame.groupBy(key("team").alias("k")).agg(F.count("*"), F.sum("age")).orderBy("k").collect(),
         frame.orderBy(key("team"), F.desc("id")).select("id").collect(),
-        frame.groupBy("team").agg(F.max("age").alias("m")).select(even(F.coalesce("m", F.lit(1)))).collect(),
+        # Without the order, whichever executor answers first comes first.
+        frame.groupBy("team")
+        .agg(F.max("age").alias("m"))
+        .select("m", even(F.coalesce("m", F.lit(1))))
+        .orderBy("m")
+        .collect(),
         frame.join(teams, even(frame.id) & (frame.team == teams.k), "left").orderBy("id").collect(),
     ]
 

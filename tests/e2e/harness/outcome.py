@@ -38,6 +38,7 @@ SCRUBS = [
     (r"[Jj]ob \d+", "Job N"),
     (r"#\d+L?", "#N"),
     (r"/\S*?/(spark|blockmgr|pyspark|userFiles)-[0-9a-f-]{36}\S*", "TEMP"),
+    (r"/\S*?/tmp[a-z0-9_]{8}\b", "TEMP"),
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UUID"),
 ]
 FRAME = re.compile(r'^(?P<indent>\s*(?:[|+-]\s*)*)File "(?P<path>[^"]*)", line (?P<line>\d+)(?P<rest>.*)$')

@@ -11,9 +11,9 @@ class WorkerPathSuite extends munit.FunSuite {
   private def none: Path = fail("no private folder is needed")
 
   test("Spark's files are granted by their folder; nothing else on the path is") {
-    val path = zips.map(_.toString) ++ Seq("/home/me/code", "relative", "/spark/jars/core.jar")
+    val path = zips.map(_.toString) ++ Seq("/opt/me/code", "relative", "/spark/jars/core.jar")
     val got = WorkerPath.of(path, Nil, none)
-    assertEquals(got.entries, zips.map(_.toString) :+ "/home/me/code")
+    assertEquals(got.entries, zips.map(_.toString) :+ "/opt/me/code")
     assertEquals(got.folders, Seq(lib))
   }
 
