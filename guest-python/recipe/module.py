@@ -72,7 +72,7 @@ def _core_object(version: Version, tools: Toolchain, libs: tuple[str, Path], pyt
 
     def make(folder: Path) -> None:
         # wasm-ld -r crashes on bitcode (LLVM 22); a whole link keeps its optimised object when asked.
-        _link(tools, libs, folder, ["-Wl,--lto-O3", "-Wl,--save-temps", "-Wl,--export-all", "-Wl,--no-gc-sections",
+        _link(tools, libs, folder, ["-Wl,--lto-O2", "-Wl,--save-temps", "-Wl,--export-all", "-Wl,--no-gc-sections",
                                     "-Wl,--whole-archive", *_interpreter(version, python), "-Wl,--no-whole-archive",
                                     "-Wl,--unresolved-symbols=import-dynamic"])
         (folder / "linked.wasm.lto.o").rename(folder / "core.o")
