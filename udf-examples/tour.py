@@ -48,7 +48,7 @@ def message(error):
     if davy:
         return davy[1]
     lines = text.split("\n\tat ")[0].split("\nDriver stacktrace")[0].rstrip().splitlines()
-    words = [line for line in lines if re.match(r"^\w*(Error|Exception)\b", line)]
+    words = [line for line in lines if re.match(r"^(\w*(Error|Exception)\b|limit exceeded)", line)]
     return words[-1] if words else lines[-1]
 
 
