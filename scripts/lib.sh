@@ -33,7 +33,7 @@ apt_install() {
         as=(sudo)
     fi
     say "installing $* (apt)"
-    "${as[@]}" apt-get update -qq >&2 || true
+    "${as[@]}" apt-get update -qq >&2 || true # one broken source must not keep the others from serving
     "${as[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
 }
 

@@ -9,7 +9,11 @@ use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+/// Prefix of the folders in which entries are built.
+const BUILDING: &str = "building-";
+const ABANDONED: Duration = Duration::from_secs(3600);
 
 /// Why the cache folder cannot serve.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -113,7 +117,7 @@ impl Cache {
         build: impl FnOnce(&Path) -> Result<(), E>,
     ) -> Result<(), E> {
         let fail = |e: std::io::Error| CacheError::new(path, e);
-        let temporary = || tempfile::Builder::new().prefix("building-").tempdir_in(&self.root);
+        let temporary = || tempfile::Builder::new().prefix(BUILDING).tempdir_in(&self.root);
         let built = temporary().map_err(fail)?;
         build(built.path())?;
         let aside = temporary().map_err(fail)?;
@@ -128,8 +132,8 @@ impl Cache {
     /// Removes the entries longest unused until the folder fits, except `keep` and those in use.
     fn prune(&self, keep: &str) {
         let Ok(listing) = std::fs::read_dir(&self.root) else { return };
+        let listing = listing.flatten().filter(|e| !removed_as_abandoned(e));
         let mut entries: Vec<(SystemTime, u64, PathBuf)> = listing
-            .flatten()
             .filter(|e| e.path().is_dir() && e.file_name() != keep)
             .map(|e| {
                 let used = std::fs::metadata(lock_of(&e.path()))
@@ -152,6 +156,14 @@ impl Cache {
             }
         }
     }
+}
+
+/// A process that was killed while it built leaves its folder; no build takes an hour.
+fn removed_as_abandoned(entry: &std::fs::DirEntry) -> bool {
+    let building = entry.file_name().to_string_lossy().starts_with(BUILDING);
+    let changed = entry.metadata().and_then(|m| m.modified()).ok();
+    let age = changed.and_then(|t| t.elapsed().ok()).unwrap_or_default();
+    building && age > ABANDONED && std::fs::remove_dir_all(entry.path()).is_ok()
 }
 
 fn touch(lock: &File) {

@@ -126,6 +126,20 @@ fn many_open_one_empty_cache_at_once() {
 }
 
 #[test]
+fn what_a_killed_builder_left_is_removed() {
+    let lab = Lab::new();
+    let cache = lab.folder.path().join("cache");
+    let folders = [cache.join("building-old"), cache.join("building-new")];
+    for folder in &folders {
+        std::fs::create_dir_all(folder).expect("a folder");
+    }
+    let yesterday = std::time::SystemTime::now() - std::time::Duration::from_secs(86_400);
+    std::fs::File::open(&folders[0]).expect("folder").set_modified(yesterday).expect("aged");
+    lab.image(ECHO);
+    assert_eq!(folders.map(|f| f.exists()), [false, true]);
+}
+
+#[test]
 fn the_cache_is_bounded_and_spares_entries_in_use() {
     let lab = Lab::new();
     let cache = lab.folder.path().join("small");

@@ -62,8 +62,11 @@ fn a_stop_reaches_the_guest_wherever_it_is() {
         assert!(sandbox.outcome().is_none(), "{what}: {:?}", sandbox.outcome());
         let asked = Instant::now();
         sandbox.interrupt().stop(Fault::Stopped { reason: "the test said so".into() });
+        while sandbox.outcome().is_none() {
+            assert!(asked.elapsed() < PATIENCE, "{what} is not stopped");
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let end = sandbox.wait();
-        assert!(asked.elapsed() < PATIENCE, "{what}");
         let Err(Fault::Stopped { reason }) = &end else { panic!("{what}: {end:?}") };
         assert_eq!(reason, "the test said so");
         assert!(end.expect_err("a fault").poisons());
