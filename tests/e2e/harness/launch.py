@@ -91,14 +91,30 @@ class Finished:
     log: str
 
 
+def _lives(group: int) -> bool:
+    """Whether a process of the group runs (a zombie that nobody reaped does not)."""
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, pgrp = stat.read_text().rpartition(") ")[2].split()[:3]
+            if int(pgrp) == group and state != "Z":
+                return True
+    return False
+
+
 def run_program(argv, env, log: pathlib.Path, timeout: float) -> Finished:
-    """Runs a program in its own process group, so that nothing of it outlives the call."""
+    """Runs a program in its own process group, so that nothing of it outlives the call.
+
+    Python ends before its JVM, which then deletes its temporary files: it gets 20 s for that.
+    """
     with open(log, "wb") as out:
         process = subprocess.Popen(
             argv, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, cwd=log.parent
         )
         try:
             code = process.wait(timeout)
+            patience = time.monotonic() + 20
+            while _lives(process.pid) and time.monotonic() < patience:
+                time.sleep(0.05)
         except subprocess.TimeoutExpired:
             code = -1
         finally:
