@@ -75,22 +75,25 @@ session(PyObject *module, PyObject *unused)
 }
 
 PyDoc_STRVAR(gateway_doc,
-"gateway(verb, request) -> bytes\n\nOne control request; OSError with the host's errno when it fails.");
+"gateway(verb, request, size=512) -> bytes\n\n"
+"One control request; OSError with the host's errno when it fails. A response of more than\n"
+"`size` bytes is asked for a second time.");
 
 static PyObject *
 gateway(PyObject *module, PyObject *args)
 {
     int verb;
+    int cap = 512;  /* most answers fit, and asking twice costs a host call */
     Py_buffer request;
-    if (!PyArg_ParseTuple(args, "iy*:gateway", &verb, &request))
+    if (!PyArg_ParseTuple(args, "iy*|i:gateway", &verb, &request, &cap))
         return NULL;
+    cap = Py_MAX(cap, 0);
     if (request.len > INT32_MAX) {
         PyBuffer_Release(&request);
         PyErr_SetString(PyExc_ValueError, "the gateway's request is too long");
         return NULL;
     }
     PyObject *response = NULL;
-    int32_t cap = 512;  /* most answers fit, and asking twice costs a host call */
     for (;;) {
         response = PyBytes_FromStringAndSize(NULL, cap);
         if (response == NULL)

@@ -1,6 +1,6 @@
 """Arrow C++ and the libraries it wants: utf8proc, RE2, LZ4, Zstandard, RapidJSON.
 
-Without threads (the guest has one) and without SIMD. With compute, Acero, CSV, JSON, IPC and the
+Without threads (the guest has one) and without hand-written SIMD. With compute, Acero, CSV, JSON, IPC and the
 local file system; without Parquet, dataset and Flight.
 """
 import re
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .buildtools import BuildTools
-from .cplusplus import EMULATED, cmake_build
+from .cplusplus import EMULATED, KERNELS, cmake_build
 from .fetch import fetch, inputs
 from .libcxx import Libcxx
 from .ninja import Plan
@@ -53,7 +53,7 @@ def arrow(tools: Toolchain, build: BuildTools, cxx: Libcxx) -> Arrow:
         for name in ("arrow", "rapidjson"):
             for patch in patches(name):
                 run(["patch", "--batch", "--quiet", "-p1", "-i", patch], cwd=source / name, log=log)
-        common = ["-O2", "-DNDEBUG", f"-ffile-prefix-map={folder}=/davy"]
+        common = [*KERNELS, "-DNDEBUG", f"-ffile-prefix-map={folder}=/davy"]
         _small_libraries(tools, build, cxx, source, folder, common, log)
         found = {name: folder for name in ("utf8proc", "re2", "LZ4", "lz4", "ZSTD", "RapidJSON")}
         cmake_build(

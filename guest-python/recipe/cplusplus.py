@@ -1,7 +1,7 @@
 """How C++ is compiled for the guest, and how CMake is told.
 
 Exceptions are WebAssembly's own, in the form that became the standard (exnref): wasmtime refuses
-the older one. No -msimd128: see versions/3.11.toml.
+the older one.
 """
 import sys
 from pathlib import Path
@@ -14,6 +14,9 @@ EXCEPTIONS = ["-fwasm-exceptions", "-mllvm", "-wasm-use-legacy-eh=false"]
 #: wasi-libc declares these families only on request; each has a library of its own at link time.
 EMULATED = ["-D_WASI_EMULATED_SIGNAL", "-D_WASI_EMULATED_PROCESS_CLOCKS", "-D_WASI_EMULATED_GETPID",
             "-D_WASI_EMULATED_MMAN", "-D_WASI_EMULATED_PTHREAD"]
+
+#: How the packages' kernels are compiled. The interpreter itself is not: see versions/3.11.toml.
+KERNELS = ["-O2", "-msimd128"]
 
 _TOOLCHAIN = """\
 set(CMAKE_SYSTEM_NAME WASI)

@@ -72,9 +72,9 @@ def _core_object(version: Version, tools: Toolchain, libs: tuple[str, Path], pyt
 
     def make(folder: Path) -> None:
         # wasm-ld -r crashes on bitcode (LLVM 22); a whole link keeps its optimised object when asked.
-        _link(tools, libs, folder, ["-Wl,--lto-O2", "-Wl,--save-temps", "-Wl,--export-all", "-Wl,--no-gc-sections",
+        _link(tools, libs, folder, ["-Wl,--lto-O3", "-Wl,--save-temps", "-Wl,--export-all", "-Wl,--no-gc-sections",
                                     "-Wl,--whole-archive", *_interpreter(version, python), "-Wl,--no-whole-archive",
-                                    "-Wl,--unresolved-symbols=import-dynamic"])
+                                    "-Wl,--unresolved-symbols=ignore-all"])
         (folder / "linked.wasm.lto.o").rename(folder / "core.o")
         for rest in [*folder.glob("linked.wasm.*"), folder / "module.wasm"]:
             rest.unlink()
@@ -93,6 +93,10 @@ def _link(tools: Toolchain, libs: tuple[str, Path], folder: Path, parts: list) -
          "-Wl,--wrap=PyErr_SetFromErrnoWithFilenameObjects",
          "-Wl,--export=__stack_pointer", "-o", linked],
         cwd=folder, log=folder / "link.log", env=tools.target_env())
+    # Two packages each with a function of one name: a shared library would hide its own.
+    mismatch = [line for line in (folder / "link.log").read_text().splitlines() if "signature mismatch" in line]
+    if mismatch:
+        raise SystemExit("guest-python/build: one name, two functions: " + "; ".join(mismatch))
     # Without debug data; the names stay, for readable traps and profiles.
     run([tools.bin / "llvm-objcopy", "--strip-debug", linked, folder / "module.wasm"],
         cwd=folder, log=folder / "link.log", env=tools.env())

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .buildtools import BuildTools
-from .cplusplus import EMULATED
+from .cplusplus import EMULATED, KERNELS
 from .cpython import CPython
 from .fetch import fetch, inputs
 from .libcxx import Libcxx
@@ -18,7 +18,7 @@ from .toolchain import Toolchain
 _LEFT_OUT = ("_simd", "_umath_tests", "_multiarray_tests", "_rational_tests", "_struct_ufunc_tests",
              "_operand_flag_tests")
 
-#: No SIMD, no threads, no BLAS: numpy's own loops and lapack_lite serve.
+#: No hand-written SIMD (the compiler vectorises what it can), no threads, no BLAS: numpy's own loops and lapack_lite serve.
 _OPTIONS = ["-Dbuildtype=plain", "-Db_ndebug=true", "-Dblas=none", "-Dlapack=none", "-Dallow-noblas=true",
             "-Dcpu-baseline=none", "-Dcpu-dispatch=none", "-Ddisable-optimization=true", "-Ddisable-svml=true",
             "-Ddisable-highway=true", "-Ddisable-intel-sort=true", "-Ddisable-threading=true"]
@@ -102,7 +102,7 @@ needs_exe_wrapper = true
 def _describe(tools: Toolchain, build: BuildTools, cxx: Libcxx, native: CPython, python: CPython, wrapper: Path,
               folder: Path) -> dict:
     """Write what Meson asks about the guest; returns the environment of its commands."""
-    common = ["-O2", *EMULATED, "-Wno-int-conversion", f"-ffile-prefix-map={folder}=/davy"]
+    common = [*KERNELS, *EMULATED, "-Wno-int-conversion", f"-ffile-prefix-map={folder}=/davy"]
     (folder / "cross.ini").write_text(_CROSS.format(
         driver=f"'{native.source}/python', '{wrapper}'", bin=tools.bin, folder=folder,
         target=f"'--target=wasm32-wasip1', '--sysroot={tools.root}/usr'", python=native.source / "python",

@@ -3,7 +3,7 @@ import subprocess
 from pathlib import Path
 
 from .buildtools import BuildTools
-from .cplusplus import EMULATED
+from .cplusplus import EMULATED, KERNELS
 from .cpython import CPython
 from .fetch import fetch, inputs
 from .libcxx import Libcxx
@@ -29,6 +29,8 @@ _C_SOURCES = {
 }
 #: Names that numpy's own copy of these files has too. In shared libraries the two do not meet.
 _ALSO_NUMPYS = ["add_minutes_to_datetimestruct", "get_datetimestruct_days", "is_leapyear"]
+#: The same, but elsewhere the name is a macro over a table of functions.
+_ALSO_NUMPYS_HERE = {"pandas_datetime": ["-Dget_datetime_metadata_from_dtype=pandas_datetime_metadata_from_dtype"]}
 _CPLUSPLUS = {"window/aggregations"}
 
 
@@ -51,7 +53,7 @@ def pandas(tools: Toolchain, build: BuildTools, cxx: Libcxx, native: CPython, py
             run([native.source / "python", source / "generate_pxi.py", template, "-o", template.parent],
                 cwd=source, log=log, env=interpreter)
 
-        common = ["-O2", "-DNDEBUG", "-w", "-fno-strict-aliasing", *EMULATED, f"-ffile-prefix-map={folder}=/davy",
+        common = [*KERNELS, "-DNDEBUG", "-w", "-fno-strict-aliasing", *EMULATED, f"-ffile-prefix-map={folder}=/davy",
                   *[f"-D{name}=pandas_{name}" for name in _ALSO_NUMPYS], "-DNPY_NO_DEPRECATED_API=0",
                   "-DNPY_TARGET_VERSION=NPY_1_21_API_VERSION",
                   f"-I{numpy.root}/include", f"-I{libs}/include", f"-I{libs}", f"-I{python.source}/Include",
@@ -64,7 +66,8 @@ def pandas(tools: Toolchain, build: BuildTools, cxx: Libcxx, native: CPython, py
             modules.append(f"{module} {function}\n")
             # `lib` is also a module of pyarrow, `json` one of the standard library.
             flags = [*common, f"-DPyInit_{name.rpartition('/')[2]}={function}"]
-            objects = [plan.compile(libs / unit, flags) for unit in _C_SOURCES.get(name, [])]
+            renamed = _ALSO_NUMPYS_HERE.get(name, [])
+            objects = [plan.compile(libs / unit, [*flags, *renamed]) for unit in _C_SOURCES.get(name, [])]
             pyx = libs / f"{name}.pyx"
             if pyx.is_file():
                 plus = name in _CPLUSPLUS

@@ -5,7 +5,8 @@ answers of a native Python as data_answers.json; in the guest, a session with "w
 and that file beside it prints one JSON line a case: {"case", "ok", "detail"}, then
 {"passed", "failed"}.
 
-Sizes of C types differ (numpy's default integer has 32 bits in the guest): cases name their types.
+Sizes of C types differ: an index (intp) has 32 bits in the guest, and so have results that are
+indices (argsort, nonzero, bincount). The default integer has 64 in both.
 """
 
 import json
@@ -34,6 +35,28 @@ table = pa.table({
 """
 
 CASES = """
+np.arange(3).dtype, np.array([1, 2]).dtype, np.array([2**40, 1]).dtype, np.array(7).dtype, np.dtype(int), np.dtype("int")
+np.zeros(2, int).dtype, np.full(2, 7).dtype, np.ones_like([1, 2]).dtype, np.array([True, False]).sum().dtype
+np.array([2**31 - 1, 1]).sum(), np.arange(5, dtype="int32").sum().dtype, np.prod(np.array([65536, 65536], dtype="uint32"))
+np.arange(3, dtype="uint8").sum().dtype, np.cumsum(np.arange(3, dtype="int16")).dtype, np.array([1, 2]).cumprod().dtype
+np.int_(2**40), np.uint(2**63), isinstance(np.arange(2)[0], np.int64), np.int64 is np.int_, np.bool_(True) + 1
+np.add(2**33, 2**33), np.multiply(2**31, 2).dtype, np.power(2, 40), (np.arange(2) * 2**33).tolist(), np.array([1]) + 2**40
+np.repeat([1, 2], np.array([2, 1])), np.take(f8, np.array([1, 2])).tolist(), np.bincount(np.array([1, 1, 3])).tolist()
+np.repeat(np.arange(2), np.array([1, 2], dtype="int64")), np.delete(np.arange(4), np.array([1])), np.insert(np.arange(3), np.array([1]), 9)
+f8[np.array([0, 2])].tolist(), np.ravel_multi_index(np.array([[1], [2]]), (3, 4)).tolist(), np.unravel_index(np.array([5]), (3, 4))[1].tolist()
+np.add.reduceat(np.arange(6), np.array([0, 3])), np.split(np.arange(5), np.array([2]))[1], np.roll(np.arange(3), 2**33 + 1).tolist()
+np.histogram(np.array([1, 2, 2]), bins=2), np.unique(np.array([3, 1, 3]), return_counts=True)[0], np.digitize(np.array([1.5]), f8).tolist()
+np.random.default_rng(1).integers(0, 10, 3).dtype, np.random.RandomState(1).randint(0, 10, 3), np.random.RandomState(1).permutation(4)
+np.random.default_rng(3).choice(5, 3, replace=False), np.random.RandomState(2).choice(9, 4), np.random.default_rng(1).poisson(3, 2)
+np.mean(np.arange(3)), np.median(np.arange(4)), np.average(np.arange(3), weights=np.arange(3)), np.diff(np.array([1, 4])).dtype
+np.array([[1, 2], [3, 4]]) @ np.array([2**32, 1]), np.dot(np.arange(3), np.arange(3)), np.trace(np.eye(2, dtype=int)), np.clip(np.arange(3), 0, 1).dtype
+np.fromstring("1 2", dtype=int, sep=" "), np.array("5").astype(int), np.array([1.9]).astype(int).dtype, np.floor_divide(np.arange(3), 2).dtype
+np.indices((1, 2)).dtype, np.tri(2, dtype=int).dtype, np.array([], dtype=int).sum().dtype, np.linspace(0, 4, 3, dtype=int), np.where([True], 1, 2).dtype
+pd.Series([1, 2]).dtype, pd.Series([1, 2]).sum(), pd.Series([2**31, 2**31]).sum(), pd.Series(range(3)).dtype, pd.Series([True, False]).sum()
+pd.DataFrame({"a": [1, 2]}).dtypes.tolist(), pd.Index([1, 2]).dtype, pd.Series(["1", "2"]).astype(int).dtype, pd.to_numeric(pd.Series(["1", "2"])).dtype
+df.groupby("k").size().dtype, df.groupby("k")["x"].count().dtype, df["k"].value_counts().dtype, pd.Series([3, 1]).rank().tolist(), df.groupby("k").cumcount().dtype
+pd.Series(pd.to_timedelta(["1h"])).dt.days.tolist(), pd.Series([1, None]).astype("Int64").dtype, pd.cut(pd.Series([1, 5]), 2).cat.codes.tolist(), pd.crosstab(df["k"], df["x"]).dtypes.iloc[0]
+pa.array(np.arange(2)).type, pa.array(pd.Series([1, 2])).type, pa.array([1, 2]).to_numpy().dtype, pc.sum(pa.array([1, 2])).type, pa.table({"a": [1]}).to_pandas().dtypes.iloc[0]
 np.__version__, pd.__version__, pa.__version__
 i8.sum(), i8.reshape(3, 4).T.tolist(), (i8.reshape(3, 4) @ i8.reshape(4, 3)).tolist()
 np.sin(f8).tolist(), np.exp(f8).tolist(), np.log1p(f8).tolist()

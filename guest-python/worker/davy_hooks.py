@@ -8,6 +8,7 @@ import os
 import sys
 
 import _davy
+import davy_callback
 import davy_hash
 
 # Verbs of the host's gateway.
@@ -32,6 +33,9 @@ def install(worker):
     _rebind("pyspark.util", "local_connect_and_auth", _connect)
     _wrap("pyspark.worker_util", "check_python_version", _explain_version)
     _wrap("pyspark.util", "handle_worker_exception", _explain_memory)
+    state = sys.modules.get("pyspark.sql.streaming.stateful_processor_api_client")
+    if state is not None:
+        state.socket = davy_callback.sockets
     for module in ("pyspark.core.rdd", "pyspark.rdd"):
         _rebind(module, "portable_hash", davy_hash.portable_hash)
     broadcast = sys.modules.get("pyspark.core.broadcast") or sys.modules.get("pyspark.broadcast")
@@ -54,23 +58,15 @@ def _wrap(module, name, wrapper):
         _rebind(module, name, wrapper(original))
 
 
-def _connect(*_args, **_kwargs):
-    """Stands for the sockets by which a stock worker calls back into its executor."""
-    caller = sys._getframe(1).f_code.co_name
-    what, remedy = {
-        "setup_broadcasts": (
-            "an encrypted broadcast",
-            "set spark.io.encryption.enabled=false, or do not use broadcast variables in this job",
-        ),
-        "_load_from_socket": (
-            "a barrier task's barrier() or allGather()",
-            "run this stage without RDD.barrier()",
-        ),
-    }.get(caller, ("a call back to the executor", "use a job without it"))
-    raise RuntimeError(
-        f"Davy cannot serve {what} yet: a stock worker opens a socket to its executor for it, and "
-        f"a sandbox has no network. What to do: {remedy}, or run this job without Davy."
-    )
+def _connect(conn_info, auth_secret):
+    """Stands for PySpark's connection to its executor: a Unix socket, or a port and a secret."""
+    if isinstance(conn_info, str) and auth_secret is None:
+        return davy_callback.connect(conn_info, int(os.environ.get("SPARK_BUFFER_SIZE", 65536)))
+    what = {
+        "setup_broadcasts": "an encrypted broadcast",
+        "_load_from_socket": "a barrier task's barrier() or allGather()",
+    }.get(sys._getframe(1).f_code.co_name, "a call back to the executor")
+    raise davy_callback.refused(what)
 
 
 def _explain_memory(original):

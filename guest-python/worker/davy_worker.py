@@ -9,8 +9,10 @@ each sandbox that starts from it. Both read the session document, JSON:
 the memory limit, ``reuse`` whether to serve more than one task, ``buffer_size`` bytes.
 """
 
+import contextlib
 import gc
 import importlib
+import importlib.util
 import io
 import json
 import os
@@ -18,6 +20,7 @@ import sys
 
 import _davy
 import davy_hooks
+import davy_native
 import davy_zone
 
 
@@ -72,9 +75,34 @@ def boot():
     _image_path[:] = sys.path
     session = _session()
     _apply(session)
-    davy_hooks.install(importlib.import_module(session["worker"]))
+    worker = importlib.import_module(session["worker"])
+    _preload()
+    davy_hooks.install(worker)
+    davy_native.install()
     gc.collect()
     gc.freeze()  # what every sandbox shares is not walked by each collection
+
+
+# What Spark's worker imports when a task has Arrow data; imported here, every snapshot holds it.
+_SCIENCE = (
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "pyarrow.compute",
+    "pyspark.sql.conversion",
+    "pyspark.sql.pandas.serializers",
+    "pyspark.sql.pandas.typehints",
+    "pyspark.sql.pandas.types",
+    "pyspark.sql.streaming.stateful_processor_api_client",
+)
+
+
+def _preload():
+    """Imports what the image and this Spark have of ``_SCIENCE``."""
+    if "pyspark" in sys.modules and importlib.util.find_spec("pyarrow"):
+        for name in _SCIENCE:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
 
 
 def _reseed():

@@ -2,8 +2,8 @@
 
 use crate::failure::Failure;
 use davy_runtime::{
-    AdmitRule, ClockPolicy, DirGrant, Grants, Limits, RandomPolicy, SandboxSpec, SnapshotKey,
-    StderrLog,
+    AdmitRule, CallbackRule, ClockPolicy, DirGrant, Grants, Limits, RandomPolicy, SandboxSpec,
+    SnapshotKey, StderrLog,
 };
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -36,6 +36,7 @@ struct SpecLimits {
 struct SpecGrants {
     dirs: Vec<SpecDir>,
     admit: Vec<SpecAdmit>,
+    callbacks: Option<SpecCallbacks>,
     #[serde(default)]
     env: BTreeMap<String, String>,
     clock: String,
@@ -55,6 +56,14 @@ struct SpecDir {
 struct SpecAdmit {
     root: PathBuf,
     patterns: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SpecCallbacks {
+    root: PathBuf,
+    prefix: String,
+    suffix: String,
 }
 
 pub(crate) fn parse(json: &str) -> Result<SandboxSpec, Failure> {
@@ -98,6 +107,11 @@ pub(crate) fn parse(json: &str) -> Result<SandboxSpec, Failure> {
                 .into_iter()
                 .map(|a| AdmitRule { root: a.root, patterns: a.patterns })
                 .collect(),
+            callbacks: spec.grants.callbacks.map(|c| CallbackRule {
+                root: c.root,
+                prefix: c.prefix,
+                suffix: c.suffix,
+            }),
             env,
             clock: ClockPolicy::Real,
             random: RandomPolicy::Real,

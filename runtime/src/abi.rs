@@ -27,12 +27,26 @@ pub(crate) mod verb {
     pub(crate) const ADMIT: u32 = 1;
     /// Request: nothing. Response: the sentence of the memory limit if it was met, else nothing.
     pub(crate) const MEMORY: u32 = 2;
+    /// Request: the host path (UTF-8) of a Unix socket. Response: a handle, u32 little-endian.
+    pub(crate) const CONNECT: u32 = 3;
+    /// Request: handle and greatest number of bytes (u32 each). Response: at least one byte; none
+    /// when the other side is done.
+    pub(crate) const RECEIVE: u32 = 4;
+    /// Request: handle (u32) and bytes. Response: how many were taken (u32).
+    pub(crate) const SEND: u32 = 5;
+    /// Request: handle (u32). Response: nothing.
+    pub(crate) const DISCONNECT: u32 = 6;
 }
 
 /// WASI errno values the gateway answers with (negated).
 pub(crate) mod errno {
     pub(crate) const ACCES: i32 = 2;
+    pub(crate) const BADF: i32 = 8;
+    pub(crate) const CONNREFUSED: i32 = 14;
     pub(crate) const INVAL: i32 = 28;
+    pub(crate) const IO: i32 = 29;
+    pub(crate) const MFILE: i32 = 33;
     pub(crate) const NOENT: i32 = 44;
     pub(crate) const NOSYS: i32 = 52;
+    pub(crate) const PIPE: i32 = 64;
 }

@@ -193,6 +193,10 @@ impl Channels {
         self.guest.notify_all();
     }
 
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.lock().stopped
+    }
+
     /// The sandbox is being stopped.
     pub(crate) fn stop(&self) {
         self.lock().stopped = true;

@@ -1,6 +1,7 @@
 //! What a sandbox may reach. The default grants nothing.
 
 use crate::admission::AdmitRule;
+use crate::callback::CallbackRule;
 use std::path::PathBuf;
 
 /// Capabilities given to one sandbox. `Grants::default()` is sealed: no directory, no
@@ -11,6 +12,8 @@ pub struct Grants {
     pub dirs: Vec<DirGrant>,
     /// Files the guest may ask for one by one, by host path.
     pub admit: Vec<AdmitRule>,
+    /// Unix sockets the host connects to on the guest's behalf.
+    pub callbacks: Option<CallbackRule>,
     /// Environment variables seen by the guest's C library at boot.
     pub env: Vec<(String, String)>,
     /// The clock policy.

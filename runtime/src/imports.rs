@@ -2,6 +2,7 @@
 
 use crate::abi::{self, errno, verb};
 use crate::admission::{Admission, Refusal};
+use crate::callback::{Callbacks, Failed};
 use crate::channel::{Channels, Transfer};
 use crate::fault::{Fault, LimitExceeded};
 use crate::limits::LimitKind;
@@ -70,6 +71,7 @@ pub(crate) struct GuestState {
     pub(crate) channels: Arc<Channels>,
     pub(crate) session: Arc<[u8]>,
     pub(crate) admission: Option<Admission>,
+    pub(crate) callbacks: Callbacks,
     pub(crate) memory_limit: MemoryLimit,
     pub(crate) output_limit: Option<u64>,
     pub(crate) output_written: u64,
@@ -209,6 +211,13 @@ fn gateway(
         verb::MEMORY => {
             Ok(state.memory_limit.exceeded().map_or_else(Vec::new, |e| e.to_string().into_bytes()))
         }
+        verb::CONNECT | verb::RECEIVE | verb::SEND | verb::DISCONNECT => {
+            match call_back(state, verb, &copied, response_cap) {
+                Err(Failed::Stopped) => return Err(Raised::stopped()),
+                Err(Failed::Errno(errno)) => Err(errno),
+                Ok(bytes) => Ok(bytes),
+            }
+        }
         _ => Err(errno::NOSYS),
     };
     match answer {
@@ -229,5 +238,32 @@ fn admit(state: &mut GuestState, request: &[u8]) -> Result<Vec<u8>, i32> {
         Ok(seen) => Ok(seen.into_bytes()),
         Err(Refusal::NotAllowed) => Err(errno::ACCES),
         Err(Refusal::Missing) => Err(errno::NOENT),
+    }
+}
+
+fn call_back(
+    state: &mut GuestState,
+    verb: u32,
+    request: &[u8],
+    response_cap: u32,
+) -> Result<Vec<u8>, Failed> {
+    const INVALID: Failed = Failed::Errno(errno::INVAL);
+    let GuestState { callbacks, channels, .. } = state;
+    if verb == verb::CONNECT {
+        let path = std::str::from_utf8(request).map_err(|_| INVALID)?;
+        return callbacks.connect(path).map(|handle| handle.to_le_bytes().to_vec());
+    }
+    let (handle, rest) = request.split_first_chunk().ok_or(INVALID)?;
+    let handle = u32::from_le_bytes(*handle);
+    match verb {
+        verb::RECEIVE => {
+            let max = u32::from_le_bytes(rest.try_into().map_err(|_| INVALID)?);
+            // What does not fit the response would be lost.
+            callbacks.read(handle, max.min(response_cap), channels)
+        }
+        verb::SEND => {
+            callbacks.write(handle, rest, channels).map(|taken| taken.to_le_bytes().to_vec())
+        }
+        _ => callbacks.close(handle).map(|()| Vec::new()),
     }
 }

@@ -13,6 +13,7 @@
 mod abi;
 mod admission;
 mod cache;
+mod callback;
 mod channel;
 mod compiled;
 mod cycles;
@@ -35,6 +36,7 @@ mod watchdog;
 
 pub use admission::AdmitRule;
 pub use cache::{Cache, CacheError};
+pub use callback::CallbackRule;
 pub use channel::{Channels, READABLE, Ready, WRITABLE};
 pub use engine::Engine;
 pub use fault::{Fault, ImageError, LimitExceeded};

@@ -2,6 +2,7 @@
 
 use crate::abi;
 use crate::admission::{self, Admission};
+use crate::callback::Callbacks;
 use crate::channel::Channels;
 use crate::engine::{THREAD_STACK, WASM_STACK};
 use crate::fault::{Fault, LimitExceeded};
@@ -236,6 +237,7 @@ impl Sandbox {
             channels: Arc::clone(&self.channels),
             session: spec.session.clone().into(),
             admission,
+            callbacks: Callbacks::new(grants.callbacks.clone()),
             memory_limit: MemoryLimit {
                 meter: Arc::clone(&self.meter),
                 bytes: spec.limits.memory_bytes.min(crate::limits::MAX_MEMORY),

@@ -70,9 +70,12 @@ SAID = {
     "refused.load_library": denied(FOREIGN, r"ctypes\.CDLL"),
     "refused.read_memory": denied(FOREIGN, r"ctypes\.string_at"),
     "refused.signal_parent": denied("signalling a process", r"os\.kill"),
-    "refused.barrier": r"RuntimeError: Davy cannot serve a barrier task's barrier\(\) or allGather\(\) yet: .+",
-    "refused.encrypted_broadcast": r"RuntimeError: Davy cannot serve an encrypted broadcast yet: .+",
-    "refused.encrypted_without_broadcast": "allowed: 0",
+    "refused.barrier": r"RuntimeError: Davy cannot serve a barrier task's barrier\(\) or allGather\(\) here: Spark offers it on a network port, .+",
+    "refused.call_back_elsewhere": r"PermissionError: \[Errno 13\] .+",
+    "refused.native_module": (
+        r"ImportError: swiftsums\._sums of the package swiftsums is machine code for another processor \(.+\.so\), which "
+        r"cannot run inside the sandbox\. What to do: bring a pure-Python release of swiftsums, or build an image .+"
+    ),
     "refused.another_python_version": VERSION.format(driver=r"3\.12"),
     "refused.another_python_version_in_a_udf": VERSION.format(driver=r"3\.10"),
     "refused.left_behind_for_another_session": r"allowed: \{None\}",

@@ -1,6 +1,10 @@
 """What a sandbox does not grant.  Each attempt is caught on the driver, its text
 is pinned by `test_refused.py`, and the same session then runs a normal job."""
 
+import os
+import tempfile
+import zipfile
+
 from pyspark.sql.functions import udf
 
 from harness.registry import case
@@ -192,6 +196,12 @@ def archive_outside(_):
     return shutil.make_archive("/var/davy-archive", "zip", "/")
 
 
+def call_back_elsewhere(_):
+    import _davy
+
+    return _davy.gateway(3, b"/var/run/docker.sock")
+
+
 ATTEMPTS = {f.__name__: f for f in list(globals().values()) if callable(f) and f.__name__ != "attempt"}
 ATTEMPTS = {name: f for name, f in ATTEMPTS.items() if f.__module__ == __name__}
 
@@ -220,7 +230,7 @@ def pipe(spark):
     return {"said": said, **{"alive": attempt(spark, lambda _: 1)["alive"]}}
 
 
-@case(seconds=60)
+@case("ports", seconds=60)
 def barrier(spark):
     from pyspark import BarrierTaskContext
 
@@ -238,15 +248,23 @@ def barrier(spark):
     return {"said": said, "alive": attempt(spark, lambda _: 1)["alive"]}
 
 
-@case("encrypted", seconds=60)
-def encrypted_broadcast(spark):
-    table = spark.sparkContext.broadcast({"a": 1})
-    return attempt(spark, lambda _: table.value)
+@case(seconds=60)
+def native_module(spark):
+    """A wheel for this machine, brought along as a package."""
+    sc = spark.sparkContext
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "swiftsums.zip")
+        with zipfile.ZipFile(path, "w") as z:
+            z.writestr("swiftsums/__init__.py", "from ._sums import total\n")
+            z.writestr("swiftsums/_sums.cpython-311-x86_64-linux-gnu.so", b"\x7fELF")
+        sc.addPyFile(path)
 
+        def work(_):
+            import swiftsums
 
-@case("encrypted", seconds=60)
-def encrypted_without_broadcast(spark):
-    return attempt(spark, lambda x: x)
+            return swiftsums.total
+
+        return attempt(spark, work)
 
 
 @case(seconds=30)

@@ -27,6 +27,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "spark.davy.outputBytes": "8m",
     },
     "cpu": {"spark.davy.cpuTime": "2s"},
+    # Call-backs through network ports, as before Spark 4.1.
+    "ports": {"spark.python.unix.domain.socket.enabled": "false"},
     "encrypted": {"spark.io.encryption.enabled": "true"},
     "retry": {"spark.task.maxFailures": "3"},
     "speculation": {

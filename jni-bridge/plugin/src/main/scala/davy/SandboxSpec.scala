@@ -11,6 +11,9 @@ final case class DirGrant(host: Path, guest: String, write: Boolean = false)
 /** Files beneath `root` that the guest may ask for one by one. */
 final case class Admit(root: Path, patterns: Seq[String])
 
+/** Unix sockets directly in `root`, named prefix, UUID, suffix, that the host may connect to. */
+final case class Callbacks(root: Path, prefix: String, suffix: String)
+
 /**
  * All that a sandbox is started with, as the native half reads it.
  *
@@ -26,6 +29,7 @@ final case class SandboxSpec(
     reuse: Boolean,
     dirs: Seq[DirGrant],
     admits: Seq[Admit],
+    callbacks: Option[Callbacks],
     name: String,
     zone: HostZone = HostZone.here
 ) {
@@ -56,6 +60,9 @@ final case class SandboxSpec(
         "admit" -> admits.map { a =>
           json("root" -> a.root.toString, "patterns" -> a.patterns.asJava)
         }.asJava,
+        "callbacks" -> callbacks
+          .map(c => json("root" -> c.root.toString, "prefix" -> c.prefix, "suffix" -> c.suffix))
+          .orNull,
         "env" -> json(),
         "clock" -> "real",
         "random" -> "real"

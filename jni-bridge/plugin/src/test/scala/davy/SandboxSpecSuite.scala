@@ -19,6 +19,7 @@ class SandboxSpecSuite extends munit.FunSuite {
     reuse = true,
     dirs = Seq(DirGrant(Path.of("/local/s1"), "/tmp", write = true)),
     admits = Seq(Admit(Path.of("/local"), Seq("pyspark-*/*"))),
+    callbacks = Some(Callbacks(Path.of("/local/sockets"), ".", ".sock")),
     name = "task \"0\"",
     zone = HostZone(Some("Europe/Berlin"), Some("VFppZg=="))
   )
@@ -40,6 +41,7 @@ class SandboxSpecSuite extends munit.FunSuite {
           {"host": "/out", "guest": "/out", "write": true},
           {"host": "/data", "guest": "/data", "write": false}],
         "admit": [{"root": "/local", "patterns": ["pyspark-*/*"]}],
+        "callbacks": {"root": "/local/sockets", "prefix": ".", "suffix": ".sock"},
         "env": {}, "clock": "real", "random": "real"},
       "channel_bytes": 262144, "name": "task \"0\""}"""
     assertEquals(mapper.readTree(spec.toJson(conf)), mapper.readTree(expected))

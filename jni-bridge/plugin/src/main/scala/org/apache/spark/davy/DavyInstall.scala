@@ -16,7 +16,7 @@ object DavyInstall {
 
   /**
    * Spark 4.2 and later give plain `@udf` functions Arrow data unless told otherwise, for which the
-   * guest needs pyarrow. The image inside the jar has none; who sets these has an image that does.
+   * guest needs pyarrow. The image inside the jar has none; who names an image may have one that has.
    */
   private val PlainUdfs = Seq(
     "spark.sql.execution.pythonUDF.arrow.enabled",
@@ -29,7 +29,9 @@ object DavyInstall {
     SparkPatch().foreach(problem => throw DavyException.host(problem))
     DavyWorkers.install(sc.env, conf, ImageOpening.of(conf))
     if (hasUnified) sc.conf.set(Unified, "false")
-    PlainUdfs.foreach(sc.conf.setIfMissing(_, "false"))
+    if (conf.image.isEmpty) PlainUdfs.foreach(sc.conf.setIfMissing(_, "false"))
+    // Workers call back to their executors; a guest has no network, but may have these sockets.
+    val _ = sc.conf.setIfMissing(SparkFolders.UnixSockets, "true")
     JarShipping.ship(sc)
   }
 

@@ -6,7 +6,7 @@ import java.util.concurrent.CompletableFuture
 import scala.jdk.CollectionConverters._
 import scala.util.Using
 
-import davy.{Admit, DavyException}
+import davy.{Admit, Callbacks, DavyException}
 import org.apache.spark.{SparkEnv, SparkFiles}
 import org.apache.spark.util.Utils
 
@@ -51,6 +51,16 @@ private[spark] final class SparkFolders(env: SparkEnv) {
       env.blockManager.diskBlockManager.localDirs.toSeq
         .map(blocks => Admit(blocks.toPath, Seq("*/broadcast_*_python")))
 
+  /**
+   * Where Spark 4.1 and later put the sockets by which workers call back: barriers, encrypted
+   * broadcasts, state. Their names are random UUIDs, told to the one task they serve.
+   */
+  def callbacks: Option[Callbacks] =
+    Option.when(env.conf.getBoolean(UnixSockets, defaultValue = false)) {
+      val root = env.conf.get(UnixSocketsFolder, System.getProperty("java.io.tmpdir"))
+      Callbacks(Path.of(root).toAbsolutePath.normalize, prefix = ".", suffix = ".sock")
+    }
+
   private lazy val localRoots: Seq[String] = {
     // Takes a SparkConf up to Spark 4.2 and a supertype of it in 4.3: the call compiles for both,
     // but not into one that both have.
@@ -63,6 +73,10 @@ private[spark] final class SparkFolders(env: SparkEnv) {
 }
 
 private[spark] object SparkFolders {
+
+  /** Spark's settings of 4.1 and later. */
+  val UnixSockets = "spark.python.unix.domain.socket.enabled"
+  private val UnixSocketsFolder = "spark.python.unix.domain.socket.dir"
 
   /** @param ofSession it belongs to one session of Spark Connect, whose working folder it is */
   final case class FilesRoot(path: Path, ofSession: Boolean)

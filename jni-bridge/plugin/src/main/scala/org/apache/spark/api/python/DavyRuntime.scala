@@ -93,6 +93,7 @@ private[spark] final class DavyRuntime(conf: DavyConf, env: SparkEnv, image: Ima
       dirs = DirGrant(own.path, SandboxSpec.GuestScratch, write = true) +:
         (path.folders ++ files.map(_.path)).map(p => DirGrant(p, p.toString)),
       admits = folders.admits,
+      callbacks = folders.callbacks,
       name = name
     )
     log.debug(s"Davy starts a sandbox of $module for $name")
