@@ -12,7 +12,7 @@ RETURNS = {
     "int": "none int float str_1 date decimal bool int_2_40 nan str",
     "long": "int_2_40 datetime timedelta decimal_long int_2_70 bytes",
     "double": "bool int nan str_1 decimal decimal_long tuple",
-    "string": "none bool int int_2_70 float nan bytes date datetime timedelta decimal list_mixed tuple dict row complex object",
+    "string": "none bool int int_2_70 float nan bytes date datetime timedelta decimal list_mixed dict row object",
     "binary": "none bytes bytearray str int list",
     "decimal(10,1)": "none decimal decimal_long int float str_1 decimal_nan",
     "date": "int float date datetime decimal str timedelta",
@@ -23,7 +23,12 @@ RETURNS = {
     "map<string,int>": "none dict list tuple row",
     "struct<a:int,b:string>": "none row tuple dict tuple_short list_mixed int",
 }  # fmt: skip
-LEGACY = {"int": "bool float str_1 nan", "string": "int bytes row", "timestamp": "date int str", "array<int>": "tuple array_i int"}
+LEGACY = {
+    "int": "bool float str_1 nan",
+    "string": "int bytes row",
+    "timestamp": "date int str",
+    "array<int>": "tuple array_i int",
+}
 
 
 def _row(declared, names):

@@ -65,7 +65,7 @@ wrong_shape: np.arange(3) + np.arange(2)
 wrong_type: np.array([1]) + "a"
 singular: np.linalg.inv(np.zeros((2, 2)))
 index_error: np.arange(3)[5]
-""".strip()
+""".strip()  # noqa: E501
 
 PANDAS = """
 default_types: pd.Series([1, 2]).dtype, pd.Series([1, None]).dtype, pd.Series(["a"]).dtype, pd.Index([1]).dtype
@@ -124,7 +124,7 @@ key_error: frame["no such"]
 merge_error: frame.merge(other, on="no such")
 loc_error: frame.loc[99]
 parse_error: pd.to_datetime("no date")
-""".strip()
+""".strip()  # noqa: E501
 
 ARROW = """
 inferred: pa.array([1, None]).type, pa.array([1.5]).type, pa.array(["é"]).type, pa.array([[1], []]).type, pa.array([{"a": 1}]).type
@@ -192,7 +192,7 @@ validate: table.validate(full=True), pa.array(["é"]).cast("binary").cast("strin
 bad_text: pa.array([b"\\xff"]).cast("string")
 index_error: pa.array([1])[5]
 threads: pa.cpu_count() > 0, pc.sum(pa.chunked_array([list(range(50_000))] * 3)), table.to_pandas(use_threads=False).shape
-""".strip()
+""".strip()  # noqa: E501
 
 
 def evaluate(lines):

@@ -43,8 +43,9 @@ def gather(s: pd.Series) -> list:
 @case("default", "small_batches", cluster=True)
 def aggregates(spark):
     frame = groups(spark)
+    several = frame.groupBy("k").agg(mean_of("x").alias("m"), spread("n", "x").alias("s"), gather("n"))
     return [
-        sorted(frame.groupBy("k").agg(mean_of("x").alias("m"), spread("n", "x").alias("s"), gather("n")).collect(), key=str),
+        sorted(several.collect(), key=str),
         frame.agg(mean_of("x"), gather("n")).collect(),
         sorted(frame.groupBy((col("n") % 2).alias("odd")).agg(spread(b=col("x"), a=col("n"))).collect()),
         frame.where("n < 0").agg(gather("n")).collect(),
@@ -59,8 +60,10 @@ def aggregates_of_each_type(spark):
     import decimal
 
     values = {
-        "int": 1, "double": 1.5, "string": "é", "boolean": True, "binary": b"\x00\xff", "date": datetime.date(2024, 2, 29),
-        "timestamp": datetime.datetime(2024, 2, 29, 12), "decimal(38,18)": decimal.Decimal("1.5"), "array<string>": ["a", None],
+        "int": 1, "double": 1.5, "string": "é", "boolean": True, "binary": b"\x00\xff",
+        "date": datetime.date(2024, 2, 29),
+        "timestamp": datetime.datetime(2024, 2, 29, 12), "decimal(38,18)": decimal.Decimal("1.5"),
+        "array<string>": ["a", None],
         "interval day to second": datetime.timedelta(hours=1), "timestamp_ntz": datetime.datetime(2024, 2, 29, 12),
     }  # fmt: skip
     columns = [
@@ -73,12 +76,14 @@ def aggregates_of_each_type(spark):
 @case()
 def aggregates_wrong(spark):
     table = {
-        "text for long": lambda s: "x", "none": lambda s: None, "series": lambda s: s, "list": lambda s: [1], "raises": lambda s: s["no such"],
+        "text for long": lambda s: "x", "none": lambda s: None, "series": lambda s: s, "list": lambda s: [1],
+        "raises": lambda s: s["no such"],
     }  # fmt: skip
     frame = groups(spark, 3)
-    return attempts(
-        {n: lambda f=f: frame.agg(pandas_udf(f, "long", PandasUDFType.GROUPED_AGG)("n").alias("v")).collect() for n, f in table.items()}
-    )  # fmt: skip
+    return attempts({
+        n: lambda f=f: frame.agg(pandas_udf(f, "long", PandasUDFType.GROUPED_AGG)("n").alias("v")).collect()
+        for n, f in table.items()
+    })  # fmt: skip
 
 
 @case("default", "small_batches", since="4.2")
@@ -136,7 +141,9 @@ def _summed(key, f):
 
 def _seen(key, f):
     types = " ".join(map(str, f.dtypes))
-    return pd.DataFrame({"t": [f"{key!r} {[type(v).__name__ for v in key]} {types} {f.index.tolist()} {list(f.columns)}"]})
+    return pd.DataFrame(
+        {"t": [f"{key!r} {[type(v).__name__ for v in key]} {types} {f.index.tolist()} {list(f.columns)}"]}
+    )
 
 
 @case("default", "small_batches", "no_aqe", cluster=True)
@@ -175,7 +182,8 @@ def apply_in_pandas_empty_results(spark):
 
 
 RESULTS = {
-    "swapped": lambda f: f[["x", "n"]], "numbered": lambda f: pd.DataFrame({0: f.n, 1: f.x}), "missing": lambda f: f[["n"]],
+    "swapped": lambda f: f[["x", "n"]], "numbered": lambda f: pd.DataFrame({0: f.n, 1: f.x}),
+    "missing": lambda f: f[["n"]],
     "extra": lambda f: f.assign(z=1)[["n", "x", "z"]], "renamed": lambda f: f[["n", "x"]].rename(columns={"x": "y"}),
     "types": lambda f: f[["n", "x"]].assign(n="text"), "series": lambda f: f.n, "none": lambda f: None,
     "numbers as texts": lambda f: f[["n", "x"]].astype(str), "floats": lambda f: f[["n", "x"]].assign(n=1.5),
@@ -223,7 +231,9 @@ def apply_in_pandas_iterators(spark):
 
 
 def _pair(left, right):
-    return pd.DataFrame({"k": [max([*left.k.dropna(), *right.k.dropna()], default="-")], "l": [len(left)], "r": [right.w.sum()]})
+    return pd.DataFrame(
+        {"k": [max([*left.k.dropna(), *right.k.dropna()], default="-")], "l": [len(left)], "r": [right.w.sum()]}
+    )
 
 
 def _pair_with_key(key, left, right):
@@ -262,7 +272,13 @@ def apply_in_arrow(spark):
         return table.set_column(2, "x", pc.subtract(x, pc.mean(x)))
 
     def counted(key, table):
-        return pa.table({"k": pa.array([key[0].as_py()], "string"), "c": [table.num_rows], "t": [f"{key!r} {table.schema.to_string()}"]})
+        return pa.table(
+            {
+                "k": pa.array([key[0].as_py()], "string"),
+                "c": [table.num_rows],
+                "t": [f"{key!r} {table.schema.to_string()}"],
+            }
+        )
 
     by = groups(spark).groupBy("k")
     return [
@@ -278,7 +294,9 @@ def apply_in_arrow_iterators(spark):
             yield batch.filter(pc.field("n") > 3)
 
     def counted(key: tuple[pa.Scalar, ...], batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        yield pa.RecordBatch.from_pydict({"k": pa.array([key[0].as_py()], "string"), "c": [sum(b.num_rows for b in batches)]})
+        yield pa.RecordBatch.from_pydict(
+            {"k": pa.array([key[0].as_py()], "string"), "c": [sum(b.num_rows for b in batches)]}
+        )
 
     by = groups(spark, 30).groupBy("k")
     return [
@@ -292,7 +310,8 @@ def apply_in_arrow_wrong(spark):
     by = groups(spark, 1).groupBy("k")
     table = {
         "missing": lambda t: t.select(["n"]), "swapped": lambda t: t.select(["x", "n"]), "extra": lambda t: t,
-        "types": lambda t: pa.table({"n": ["a"], "x": [1.0]}), "narrow": lambda t: pa.table({"n": pa.array([1], "i4"), "x": [1.0]}),
+        "types": lambda t: pa.table({"n": ["a"], "x": [1.0]}), "narrow": lambda t: pa.table({"n": pa.array([1], "i4"),
+        "x": [1.0]}),
         "frame": lambda t: t.to_pandas(), "raises": lambda t: t.column("no such"),
     }  # fmt: skip
     return attempts({n: lambda f=f: by.applyInArrow(f, "n long, x double").collect() for n, f in table.items()})

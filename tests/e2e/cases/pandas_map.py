@@ -155,15 +155,21 @@ def large_batches(spark):
 
 
 PANDAS = {
-    "missing": lambda f: f[["a"]], "extra": lambda f: f.assign(c=1), "swapped": lambda f: f[["b", "a"]], "renamed": lambda f: f.rename(columns={"b": "z"}),
-    "types": lambda f: f.assign(a="text"), "numbered": lambda f: pd.DataFrame({0: f.a, 1: f.b}), "series": lambda f: f.a,
-    "none": lambda f: None, "scalar": lambda f: 5, "raises": lambda f: f["no such"], "overflow": lambda f: f.assign(a=2**40),
+    "missing": lambda f: f[["a"]], "extra": lambda f: f.assign(c=1), "swapped": lambda f: f[["b", "a"]],
+    "renamed": lambda f: f.rename(columns={"b": "z"}),
+    "types": lambda f: f.assign(a="text"), "numbered": lambda f: pd.DataFrame({0: f.a, 1: f.b}),
+    "series": lambda f: f.a,
+    "none": lambda f: None, "scalar": lambda f: 5, "raises": lambda f: f["no such"],
+    "overflow": lambda f: f.assign(a=2**40),
 }  # fmt: skip
 ARROW = {
     "missing": lambda b: b.select(["a"]), "extra": lambda b: pa.RecordBatch.from_pydict({**b.to_pydict(), "c": [1]}),
-    "swapped": lambda b: b.select(["b", "a"]), "renamed": lambda b: b.rename_columns(["a", "z"]), "table": lambda b: pa.Table.from_batches([b]),
-    "types": lambda b: pa.RecordBatch.from_pydict({"a": ["x"], "b": ["y"]}), "frame": lambda b: b.to_pandas(), "none": lambda b: None,
-    "raises": lambda b: b.column("no such"), "large types": lambda b: b.set_column(1, "b", pa.array(["x"], pa.large_string())),
+    "swapped": lambda b: b.select(["b", "a"]), "renamed": lambda b: b.rename_columns(["a", "z"]),
+    "table": lambda b: pa.Table.from_batches([b]),
+    "types": lambda b: pa.RecordBatch.from_pydict({"a": ["x"], "b": ["y"]}), "frame": lambda b: b.to_pandas(),
+    "none": lambda b: None,
+    "raises": lambda b: b.column("no such"),
+    "large types": lambda b: b.set_column(1, "b", pa.array(["x"], pa.large_string())),
     "wider": lambda b: pa.RecordBatch.from_pydict({"a": pa.array([1], "i8"), "b": ["y"]}),
 }  # fmt: skip
 

@@ -78,7 +78,8 @@ def times_as_pandas_makes_them(spark):
     frame = spark.createDataFrame([(m,) for m in moments], "s string").coalesce(1)
     return frame.select("s", *[
         F.unix_micros(parse("s")).alias(name)
-        for name, parse in {"berlin": parsed(), "utc": parsed(utc=True), "naive": parsed(format="%Y-%m-%d %H:%M:%S")}.items()
+        for name, parse in {"berlin": parsed(), "utc": parsed(utc=True),
+        "naive": parsed(format="%Y-%m-%d %H:%M:%S")}.items()
     ]).collect()  # fmt: skip
 
 
@@ -120,7 +121,10 @@ def structs_as_frames(spark):
             yield f.assign(n=-f.n)[["d", "s", "n"]]
 
     frame = spark.range(0, 7, 1, 2).withColumn("r", build("id"))
-    return [frame.select("r", look("r"), turned("r")).collect(), frame.select(build("r.n").alias("x")).select("x.*").collect()]
+    return [
+        frame.select("r", look("r"), turned("r")).collect(),
+        frame.select(build("r.n").alias("x")).select("x.*").collect(),
+    ]
 
 
 @case("default", "small_batches")
@@ -190,8 +194,10 @@ COLUMNS = {
     "decimals": lambda s: pd.Series([decimal.Decimal("1.25"), decimal.Decimal("7"), None]),
     "dates": lambda s: pd.Series([datetime.date(2024, 1, 1), None, datetime.date(2024, 1, 2)]),
     "bytes": lambda s: pd.Series([b"a", b"\xff", None]), "lists": lambda s: pd.Series([[1], [], None]),
-    "nullable": lambda s: pd.Series([1, None, 3], dtype="Int64"), "category": lambda s: pd.Series(["a", "b", "a"], dtype="category"),
-    "arrow": lambda s: pd.Series([1, None, 3], dtype="int32[pyarrow]"), "uint64": lambda s: pd.Series([1, 2**63, 3], dtype="uint64"),
+    "nullable": lambda s: pd.Series([1, None, 3], dtype="Int64"),
+    "category": lambda s: pd.Series(["a", "b", "a"], dtype="category"),
+    "arrow": lambda s: pd.Series([1, None, 3], dtype="int32[pyarrow]"),
+    "uint64": lambda s: pd.Series([1, 2**63, 3], dtype="uint64"),
     "strings": lambda s: pd.Series(["a", None, "é"], dtype="string"), "nulls": lambda s: pd.Series([None] * 3),
 }  # fmt: skip
 # What converts, and one column of each way to fail: a failure costs stock a new process.
@@ -227,7 +233,8 @@ FRAMES = {
     "missing": lambda s: pd.DataFrame({"a": s}), "extra": lambda s: pd.DataFrame({"a": s, "b": "x", "c": 1}),
     "renamed": lambda s: pd.DataFrame({"a": s, "z": "x"}), "numbered": lambda s: pd.DataFrame({0: s, 1: "x"}),
     "types": lambda s: pd.DataFrame({"a": "x", "b": s}), "series": lambda s: s,
-    "short": lambda s: pd.DataFrame({"a": [1], "b": ["x"]}), "twice": lambda s: pd.DataFrame([[1, 2, "x"]] * 3, columns=["a", "a", "b"]),
+    "short": lambda s: pd.DataFrame({"a": [1], "b": ["x"]}),
+    "twice": lambda s: pd.DataFrame([[1, 2, "x"]] * 3, columns=["a", "a", "b"]),
 }  # fmt: skip
 
 
@@ -249,8 +256,10 @@ def wrong_iterators(spark):
 
     table = {
         "nothing": lambda b: iter(()), "none": lambda b: None, "too many": lambda b: (s for s in [*b, pd.Series([9])]),
-        "not read": lambda b: iter([pd.Series([1, 2, 3])]), "lists": lambda b: ([*s] for s in b), "scalars": lambda b: iter([1, 2, 3]),
-        "list": lambda b: list(b), "split": lambda b: (pd.Series([x]) for s in b for x in s), "joined": lambda b: iter([pd.concat(list(b))]),
+        "not read": lambda b: iter([pd.Series([1, 2, 3])]), "lists": lambda b: ([*s] for s in b),
+        "scalars": lambda b: iter([1, 2, 3]),
+        "list": lambda b: list(b), "split": lambda b: (pd.Series([x]) for s in b for x in s),
+        "joined": lambda b: iter([pd.concat(list(b))]),
     }  # fmt: skip
     return attempts({name: lambda make=make: returning(make) for name, make in table.items()})
 

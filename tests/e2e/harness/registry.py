@@ -42,6 +42,11 @@ GROUPS: dict[str, dict[str, str]] = {
         "spark.sql.legacy.execution.pythonUDF.pandas.conversion.enabled": "true",
         "spark.sql.legacy.execution.pythonUDTF.pandas.conversion.enabled": "true",
     },
+    # A barrier stage that does not fit is refused at once, not after ten minutes.
+    "barrier": {
+        "spark.scheduler.barrier.maxConcurrentTasksCheck.maxFailures": "1",
+        "spark.scheduler.barrier.maxConcurrentTasksCheck.interval": "1s",
+    },
     "pandas_on_spark": {"spark.sql.ansi.enabled": "false", "spark.sql.execution.arrow.pyspark.enabled": "true"},
     "streaming": {
         "spark.sql.streaming.stateStore.providerClass": "org.apache.spark.sql.execution.streaming.state."
