@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from pyspark.sql.functions import array, col, pandas_udf, udf
 
-from cases.attempts import attempts
+from cases.attempts import attempt, attempts
 from harness.registry import case
 
 
@@ -49,7 +49,7 @@ def broadcast_model(spark):
 def one_model_per_group(spark):
     def fit(key, f):
         slope, offset = np.polyfit(f.a, 2 * f.a + key[0], 1)
-        return pd.DataFrame({"c": [key[0]], "slope": [round(slope, 9)], "offset": [round(offset, 9)]})
+        return pd.DataFrame({"c": [key[0]], "slope": [round(slope, 9) + 0.0], "offset": [round(offset, 9) + 0.0]})
 
     frame = points(spark, 16)
     return frame.groupBy("c").applyInPandas(fit, "c int, slope double, offset double").orderBy("c").collect()
@@ -101,7 +101,7 @@ def predict_batch_udf_forms(spark):
                 array("a", col("b") * 1.0, col("c") * 1.0)
             )
         ).collect(),
-        frame.select(_predictor(rows, return_type=DoubleType(), batch_size=2)("a", "b", "c")).collect(),
+        attempt(lambda: frame.select(_predictor(rows, return_type=DoubleType(), batch_size=2)("a", "c")).collect()),
         frame.select(_predictor(named, return_type=result, batch_size=3)("a")).collect(),
         frame.select(_predictor(columns, return_type=DoubleType(), batch_size=3)("a", "c")).collect(),
     ]  # fmt: skip
@@ -142,7 +142,8 @@ def vectors_in_udfs(spark):
     twice = udf(lambda v: None if v is None else Vectors.dense(v.toArray() * 2), VectorUDT(), useArrow=False)
     arrow = udf(lambda v: None if v is None else float(v.toArray().sum()), "double", useArrow=True)
     return [
-        frame.select(size("v"), twice("v").alias("w"), vector_to_array(twice("v")), arrow("v")).collect(),
+        frame.select(size("v"), twice("v").alias("w"), arrow("v")).collect(),
+        frame.where("v is not null").select(vector_to_array(twice("v"))).collect(),
         frame.rdd.map(lambda r: isinstance(r.v, (DenseVector, SparseVector))).collect(),
         frame.where("v is not null").select(array_to_vector(vector_to_array("v")).alias("x")).collect(),
     ]

@@ -156,7 +156,7 @@ def encrypted_parallelize_and_collect(spark):
 
 
 @case("encrypted")
-def encrypted_spill(spark):
+def encrypted_groups(spark):
     pairs = spark.sparkContext.parallelize(range(20_000), 2).map(lambda i: (i % 5000, "x" * 50))
     return pairs.groupByKey().mapValues(len).map(operator.itemgetter(1)).countByValue()
 

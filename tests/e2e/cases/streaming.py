@@ -158,10 +158,10 @@ def state_of_several_types(spark):
     def kept(key, frames, state):
         before = repr(state.getOption)
         rows = sum(len(f) for f in frames)
-        state.update((f"é{rows}", [rows, None], {"k": 1.5}, pd.Timestamp("2024-02-29 12:00").to_pydatetime(), None))
+        state.update((f"é{rows}", rows / 4, rows > 1, pd.Timestamp("2024-02-29 12:00").to_pydatetime(), None))
         yield pd.DataFrame({"t": [f"{key!r} {before}"]})
 
-    kind = "s string, a array<long>, m map<string,double>, t timestamp, n int"
+    kind = "s string, d double, b boolean, t timestamp, n int"
     with stream(spark) as frame:
         by = frame.groupBy("k")
         return table(spark, by.applyInPandasWithState(kept, "t string", kind, "append", "NoTimeout"))

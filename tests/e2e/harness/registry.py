@@ -82,6 +82,7 @@ ARROW_MODULES = (
     "arrow_udf_wrong",
     "pandas_scalar",
     "pandas_grouped",
+    "arrow_grouped",
     "pandas_map",
     "numpy_answers",
     "arrow_scalar",
