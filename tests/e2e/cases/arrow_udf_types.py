@@ -135,7 +135,8 @@ def row_inside(spark):
     return frame.select(look(expr("struct(*)")), look(expr("named_struct('x', 1, 'y é', 'z')"))).collect()
 
 
-@case()
+# 4.0 fails with the addresses of its buffers.
+@case(since="4.1")
 def struct_with_a_name_twice(spark):
     same = udf(lambda r: r, "a int, a int", useArrow=True)
     return spark.range(1).select(same(expr("named_struct('a', 1, 'a', 2)"))).collect()

@@ -94,6 +94,9 @@ ARROW_MODULES = (
     "streaming",
 )
 
+# What needs protobuf as well, in the driver's environment and in the image.
+PROTOBUF_MODULES = ("stateful",)
+
 # What only Davy does; stock has no outcome to compare with.
 DAVY_MODULES = ("refused", "hostile")
 
