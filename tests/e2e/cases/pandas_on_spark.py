@@ -79,7 +79,7 @@ def groups(spark):
         return f.nlargest(2, "hours")[["team", "hours"]]
 
     return [
-        frame.groupby("team").hours.agg(["sum", "count", "max"]).sort_index().to_pandas().to_csv(),
+        frame.groupby("team").agg({"hours": ["sum", "count", "max"]}).sort_index().to_pandas().to_csv(),
         sorted(map(tuple, frame.groupby("team").apply(top).to_numpy().tolist())),
         frame.groupby("team").hours.transform(lambda s: s - s.mean()).round(9).sort_index().to_pandas().tolist(),
         frame.groupby("team").note.nunique().sort_index().to_pandas().to_dict(),
