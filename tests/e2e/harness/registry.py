@@ -38,6 +38,24 @@ GROUPS: dict[str, dict[str, str]] = {
         "spark.speculation.multiplier": "1.2",
         "spark.speculation.quantile": "0.5",
     },
+    # Every Arrow stream has several batches, and groups do not end where batches do.
+    "small_batches": {"spark.sql.execution.arrow.maxRecordsPerBatch": "3"},
+    "legacy_arrow": {
+        "spark.sql.legacy.execution.pythonUDF.pandas.conversion.enabled": "true",
+        "spark.sql.legacy.execution.pythonUDTF.pandas.conversion.enabled": "true",
+    },
+    # A barrier stage that does not fit is refused at once, not after ten minutes.
+    "barrier": {
+        "spark.scheduler.barrier.maxConcurrentTasksCheck.maxFailures": "1",
+        "spark.scheduler.barrier.maxConcurrentTasksCheck.interval": "1s",
+    },
+    "pandas_on_spark": {"spark.sql.ansi.enabled": "false", "spark.sql.execution.arrow.pyspark.enabled": "true"},
+    "streaming": {
+        "spark.sql.streaming.stateStore.providerClass": "org.apache.spark.sql.execution.streaming.state."
+        "RocksDBStateStoreProvider",
+        "spark.sql.shuffle.partitions": "1",
+        "spark.sql.streaming.metricsEnabled": "false",
+    },
     # A session far from UTC; the process environment's TZ is set with it
     # (and stays, so this is the last group).
     "berlin": {"spark.sql.session.timeZone": "America/New_York", "spark.executorEnv.TZ": "Europe/Berlin"},
@@ -59,6 +77,27 @@ MODULES = (
     "timezones",
 )
 
+
+# What needs numpy, pandas or pyarrow in the image.
+ARROW_MODULES = (
+    "arrow_udf_types",
+    "arrow_udf_wrong",
+    "pandas_scalar",
+    "pandas_grouped",
+    "arrow_grouped",
+    "pandas_map",
+    "numpy_answers",
+    "arrow_scalar",
+    "arrow_udtf",
+    "datasource",
+    "rdd_barrier",
+    "ml_cases",
+    "pandas_on_spark",
+    "streaming",
+)
+
+# What needs protobuf as well, in the driver's environment and in the image.
+PROTOBUF_MODULES = ("stateful",)
 
 # What only Davy does; stock has no outcome to compare with.
 DAVY_MODULES = ("refused", "hostile")
