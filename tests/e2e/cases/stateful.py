@@ -38,15 +38,15 @@ class TotalsOfRows(Totals):
 
 class ListsAndMaps(Totals):
     def init(self, handle):
-        self.seen = handle.getListState("seen", "n double")
-        self.most = handle.getMapState("most", "parity string", "n double")
+        self.seen = handle.getListState("seen", "n long")
+        self.most = handle.getMapState("most", "parity string", "n long")
 
     def handleInputRows(self, key, frames, timerValues):
         for f in frames:
-            for n in f.n.dropna().tolist():
+            for n in map(int, f.n.dropna()):
                 self.seen.appendValue((n,))
                 parity = "odd" if n % 2 else "even"
-                before = self.most.getValue((parity,))[0] if self.most.containsKey((parity,)) else 0.0
+                before = self.most.getValue((parity,))[0] if self.most.containsKey((parity,)) else 0
                 self.most.updateValue((parity,), (max(before, n),))
         seen = sorted(v[0] for v in self.seen.get())
         most = sorted((k[0], v[0]) for k, v in self.most.iterator())
@@ -63,7 +63,7 @@ class Alarms(Totals):
         self.handle.registerTimer(timerValues.getCurrentWatermarkInMs() + 60_000)
         yield pd.DataFrame({"k": [key[0]], "what": [f"in {rows}"]})
 
-    def handleExpiredTimer(self, key, timerValues, expired):
+    def handleExpiredTimer(self, key, timerValues, expiredTimerInfo):
         yield pd.DataFrame({"k": [key[0]], "what": ["alarm"]})
 
 
