@@ -10,7 +10,7 @@ RUST_SOURCES := $(shell find runtime/src jni-bridge/src -name '*.rs') Cargo.toml
 SCALA_SOURCES := $(shell find jni-bridge/plugin/src/main -type f) jni-bridge/plugin/pom.xml
 IMAGE := guest-python/images/python-3.11.davy
 
-.PHONY: help setup build image demo demo-cluster test test-rust test-scala test-e2e check bench bench-guest bench-spark smoke-versions clean
+.PHONY: help setup build warm image demo demo-cluster test test-rust test-scala test-e2e test-e2e-all check bench bench-guest bench-spark smoke-versions clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-16s %s\n", $$1, $$2}'
@@ -30,26 +30,33 @@ $(JAR): $(NATIVE) $(SCALA_SOURCES) $(IMAGE)
 	$(MVN) package -DskipTests
 	@touch $@
 
-image: ## build the guest's image from source (about 15 minutes the first time)
+warm: ## compile the image for this machine's processor, as the first executor would
+	@scripts/setup tools
+	@. scripts/lib.sh && cargo run --quiet --release --locked --example compile -p davy-runtime -- $(IMAGE) "$$DAVY_CACHE/compiled"
+
+image: ## build the guest's image from source (about an hour the first time)
 	guest-python/build
 
-demo: setup build ## the flights job, stock and Davy side by side, and the tour of what is refused
+demo: setup build warm ## the flights job, stock and Davy side by side, and the tour of what is refused
 	@$(PYTHON) udf-examples/demo.py
 
-demo-cluster: setup build ## the same on a standalone cluster of two executors
+demo-cluster: setup build warm ## the same on a standalone cluster of two executors
 	@$(PYTHON) udf-examples/demo.py --cluster
 
 test: setup test-rust test-scala test-e2e ## all tests
 
-test-rust: ## the runtime's tests
+test-rust: warm ## the runtime's tests
 	@scripts/setup tools
 	cargo test --release --locked -p davy-runtime -p davy-jni
 
 test-scala: build ## the plugin's tests
 	$(MVN) test
 
-test-e2e: setup build ## PySpark programs on stock and on Davy, compared
+test-e2e: setup build warm ## PySpark programs on stock and on Davy, compared
 	$(PYTHON) -m pytest -q -p no:cacheprovider tests/e2e
+
+test-e2e-all: setup build warm ## the same, with every case on the older Spark too
+	E2E_ALL=1 $(PYTHON) -m pytest -q -p no:cacheprovider tests/e2e
 
 check: ## formats, lints, licences, conventions
 	@scripts/check
@@ -61,11 +68,11 @@ bench: build ## benchmarks of the runtime (criterion)
 	cargo bench --locked -p davy-benches
 	@$(PYTHON) benches/runtime/keep.py
 
-bench-guest: setup ## pure Python in the guest, next to native Python
+bench-guest: setup warm ## Python, numpy, pandas and pyarrow in the guest, next to the same outside
 	cargo build --release --locked --example guest -p davy-runtime
-	@$(PYTHON) benches/guest/run.py
+	@. scripts/lib.sh && $(PYTHON) benches/guest/run.py speed && $(PYTHON) benches/guest/run.py kernels
 
-bench-spark: setup build ## benchmarks on Spark, side by side with stock
+bench-spark: setup build warm ## benchmarks on Spark, side by side with stock
 	@$(PYTHON) benches/spark/bench.py
 
 clean: ## remove what was built here (caches outside the tree stay)

@@ -13,8 +13,10 @@ import sys
 import time
 from collections import namedtuple
 
+import numpy as np
+import pandas as pd
 from pyspark.sql import SparkSession
-from pyspark.sql.functions import col, udf, udtf
+from pyspark.sql.functions import col, pandas_udf, udf, udtf
 
 folder = sys.argv[1]
 spark = SparkSession.builder.appName("flights").getOrCreate()
@@ -77,6 +79,26 @@ class Events:
                 yield event, place, hhmm // 100 * 60 + hhmm % 100
 
 
+@udf("string", useArrow=True)
+def label(carrier, origin, dest):
+    return f"{carrier}: {origin}-{dest}"
+
+
+@pandas_udf("double")
+def made_up(dep: pd.Series, arr: pd.Series) -> pd.Series:
+    """The part of a late departure that the flight made up for, between 0 and 1."""
+    return ((dep - arr) / dep.where(dep > 0)).clip(0, 1)
+
+
+def speed_model(flown: pd.DataFrame) -> pd.DataFrame:
+    """Air time as a line over distance, for one carrier."""
+    flown = flown.dropna(subset=["distance", "air_time"])
+    slope, start = np.polyfit(flown.distance, flown.air_time, 1)
+    return pd.DataFrame(
+        {"carrier": flown.carrier.head(1), "flights": len(flown), "per_mile": round(slope, 6), "start": round(start, 4)}
+    )
+
+
 Leg = namedtuple("Leg", "tail day dep origin dest")
 
 
@@ -133,7 +155,24 @@ def events():
     ]
 
 
-for work in (by_category, by_distance, by_clock, routes, sessions, events):
+def labels():
+    rows = flights.select(label("carrier", "origin", "dest").alias("l")).groupBy("l").count()
+    return [tuple(r) for r in rows.orderBy(col("count").desc(), "l").limit(20).collect()]
+
+
+def delays_made_up():
+    share = flights.select("carrier", made_up("dep_delay", "arr_delay").alias("share")).where("share is not null")
+    rows = share.groupBy("carrier").agg({"share": "mean", "carrier": "count"}).orderBy("carrier").collect()
+    return [(r[0], r["count(carrier)"], round(r["avg(share)"], 9)) for r in rows]
+
+
+def models():
+    frame = flights.select("carrier", "distance", "air_time").groupBy("carrier")
+    fitted = frame.applyInPandas(speed_model, "carrier string, flights long, per_mile double, start double")
+    return [tuple(r) for r in fitted.orderBy("carrier").collect()]
+
+
+for work in (by_category, by_distance, by_clock, routes, sessions, events, labels, delays_made_up, models):
     step(work.__name__, work)
 step("unknown_airports", lambda: [unknown.value])
 spark.stop()

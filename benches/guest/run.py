@@ -1,9 +1,10 @@
-"""Question: how much slower is pure Python in the guest than native Python 3.11?
+"""Question: how much slower is Python in the guest than the same Python outside?
 
-    run.py [--rounds N]
+    run.py [speed|kernels] [--rounds N]
 
-Native and guest take turns, each time in a new process; of each kernel of speed.py the best time
-counts.  Prints ratios as a Markdown table and writes every value to benches/runs.
+`speed` is pure Python (speed.py), `kernels` is numpy, pandas and pyarrow (kernels.py).  Native and
+guest take turns, each time in a new process; of each kernel the best time counts.
+Prints ratios as a Markdown table and writes every value to benches/runs.
 """
 
 from __future__ import annotations
@@ -31,25 +32,30 @@ def measure(command: list) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
+    parser.add_argument("suite", nargs="?", choices=("speed", "kernels"), default="speed")
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     native, guest, load = [], [], os.getloadavg()[0]
     for n in range(args.rounds):
         print(f"round {n + 1} of {args.rounds}", file=sys.stderr, flush=True)
-        native.append(measure([sys.executable, HERE / "speed.py", "3"]))
-        guest.append(measure([GUEST, IMAGE, HERE, "speed"]))
+        native.append(measure([sys.executable, HERE / f"{args.suite}.py", "3"]))
+        guest.append(measure([GUEST, IMAGE, HERE, args.suite]))
     best = {k: [min(run[k] for run in runs) for runs in (native, guest)] for k in native[0]}
     ratios = {k: g / n for k, (n, g) in best.items()}
-    mean = math.exp(sum(map(math.log, ratios.values())) / len(ratios))
     print("| kernel | native, ms | guest, ms | guest / native |\n|---|---|---|---|")
     for k, (n, g) in best.items():
         print(f"| {k} | {n:.1f} | {g:.1f} | {ratios[k]:.2f} |")
-    print(f"| geometric mean | | | {mean:.2f} |")
+    groups = {}
+    for kernel, ratio in ratios.items():
+        groups.setdefault(kernel.split()[0] if args.suite == "kernels" else "", []).append(ratio)
+    for group, found in groups.items():
+        mean = math.exp(sum(map(math.log, found)) / len(found))
+        print(f"| **{group or 'geometric mean'}**, {len(found)} | | | {mean:.2f} |")
     runs = ROOT / "benches/runs"
     runs.mkdir(exist_ok=True)
     described = {"python": platform.python_version(), "kernel": platform.release(), "load_before": load}
-    found = {"machine": described, "geometric_mean": mean, "native": native, "guest": guest}
-    path = runs / f"{datetime.date.today()}-guest-speed.json"
+    found = {"machine": described, "ratios": ratios, "native": native, "guest": guest}
+    path = runs / f"{datetime.date.today()}-guest-{args.suite}.json"
     path.write_text(json.dumps(found, indent=1) + "\n")
     print(f"\nraw values: {path.relative_to(ROOT)}", file=sys.stderr)
 

@@ -9,6 +9,7 @@ RuntimeError, as in stock Python.
 import builtins
 import sys
 from importlib.machinery import BuiltinImporter
+from importlib.util import spec_from_file_location
 
 
 def denied(what, call, remedy):
@@ -36,8 +37,7 @@ _PROCESS_CALLS = (
     "spawnlp spawnlpe spawnv spawnve spawnvp spawnvpe posix_spawn posix_spawnp wait wait3 wait4 waitid waitpid"
 ).split()
 
-#: Imports that fail in every sandbox whose image lacks them, and why. numpy, pandas and pyarrow are in the
-#: data image: there their own folders come first.
+#: Imports that fail unless the image has them (their own folders come first), and why.
 _ABSENT = {
     **dict.fromkeys(
         "numpy pandas pyarrow scipy sklearn torch tensorflow polars lxml psycopg2 cryptography grpc".split(),
@@ -50,6 +50,10 @@ _ABSENT = {
     ),
 }
 
+#: Compiled modules of packages that this folder stands in for, unless the image has them.
+_STAND_INS = {"pyarrow._parquet": "davy_parquet.py"}
+_HERE = __file__.rpartition("/")[0]
+
 
 class _LinkedModules:
     """Finds the compiled modules of packages: they are built in, under their full names.
@@ -59,9 +63,13 @@ class _LinkedModules:
 
     @staticmethod
     def find_spec(name, path=None, target=None):
-        if path is None or name not in sys.builtin_module_names:
+        if path is None:
             return None
-        return BuiltinImporter.find_spec(name)
+        if name in sys.builtin_module_names:
+            return BuiltinImporter.find_spec(name)
+        if name in _STAND_INS:
+            return spec_from_file_location(name, f"{_HERE}/{_STAND_INS[name]}")
+        return None
 
 
 class _AbsentModules:

@@ -16,7 +16,10 @@ EMULATED = ["-D_WASI_EMULATED_SIGNAL", "-D_WASI_EMULATED_PROCESS_CLOCKS", "-D_WA
             "-D_WASI_EMULATED_MMAN", "-D_WASI_EMULATED_PTHREAD"]
 
 #: How the packages' kernels are compiled. The interpreter itself is not: see versions/3.11.toml.
-KERNELS = ["-O2", "-msimd128"]
+#: A float that int64 cannot hold becomes its least value, as on x86-64, and not its nearest.
+KERNELS = ["-O2", "-msimd128", "-mno-nontrapping-fptoint"]
+#: `long long` serves as `long` does elsewhere, with the same errors (core/davy_long.c).
+LONGS = ["-DPyLong_AsLongLong=davy_as_long", "-DPyLong_AsUnsignedLongLong=davy_as_unsigned_long"]
 
 _TOOLCHAIN = """\
 set(CMAKE_SYSTEM_NAME WASI)

@@ -11,7 +11,7 @@ _EVERYONE = ["build", "inputs.toml", "config.site", "recipe", "core", "denials",
 
 def recipe_files(version: Version) -> list:
     roots = [TREE / name for name in _EVERYONE]
-    roots += [version_path(name) for name in (version.name, version.base) if name]
+    roots.append(version_path(version.name))
     roots += [TREE / "patches" / name for name in (version.minor, *(_SOURCES if version.compiled else ()))]
     if version.use_profile:
         roots.append(version.profile_path())

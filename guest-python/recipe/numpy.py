@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .buildtools import BuildTools
-from .cplusplus import EMULATED, KERNELS
+from .cplusplus import EMULATED, KERNELS, LONGS
 from .cpython import CPython
 from .fetch import fetch, inputs
 from .libcxx import Libcxx
@@ -102,7 +102,7 @@ needs_exe_wrapper = true
 def _describe(tools: Toolchain, build: BuildTools, cxx: Libcxx, native: CPython, python: CPython, wrapper: Path,
               folder: Path) -> dict:
     """Write what Meson asks about the guest; returns the environment of its commands."""
-    common = [*KERNELS, *EMULATED, "-Wno-int-conversion", f"-ffile-prefix-map={folder}=/davy"]
+    common = [*KERNELS, *LONGS, *EMULATED, "-Wno-int-conversion", f"-ffile-prefix-map={folder}=/davy"]
     (folder / "cross.ini").write_text(_CROSS.format(
         driver=f"'{native.source}/python', '{wrapper}'", bin=tools.bin, folder=folder,
         target=f"'--target=wasm32-wasip1', '--sysroot={tools.root}/usr'", python=native.source / "python",

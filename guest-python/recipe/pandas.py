@@ -3,7 +3,7 @@ import subprocess
 from pathlib import Path
 
 from .buildtools import BuildTools
-from .cplusplus import EMULATED, KERNELS
+from .cplusplus import EMULATED, KERNELS, LONGS
 from .cpython import CPython
 from .fetch import fetch, inputs
 from .libcxx import Libcxx
@@ -53,7 +53,7 @@ def pandas(tools: Toolchain, build: BuildTools, cxx: Libcxx, native: CPython, py
             run([native.source / "python", source / "generate_pxi.py", template, "-o", template.parent],
                 cwd=source, log=log, env=interpreter)
 
-        common = [*KERNELS, "-DNDEBUG", "-w", "-fno-strict-aliasing", *EMULATED, f"-ffile-prefix-map={folder}=/davy",
+        common = [*KERNELS, *LONGS, "-DNDEBUG", "-w", "-fno-strict-aliasing", *EMULATED, f"-ffile-prefix-map={folder}=/davy",
                   *[f"-D{name}=pandas_{name}" for name in _ALSO_NUMPYS], "-DNPY_NO_DEPRECATED_API=0",
                   "-DNPY_TARGET_VERSION=NPY_1_21_API_VERSION",
                   f"-I{numpy.root}/include", f"-I{libs}/include", f"-I{libs}", f"-I{python.source}/Include",

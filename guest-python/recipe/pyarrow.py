@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .arrow import Arrow
 from .buildtools import BuildTools
-from .cplusplus import EMULATED, KERNELS
+from .cplusplus import EMULATED, KERNELS, LONGS
 from .cpython import CPython
 from .fetch import fetch, inputs
 from .libcxx import Libcxx
@@ -36,7 +36,7 @@ def pyarrow(tools: Toolchain, build: BuildTools, cxx: Libcxx, native: CPython, p
             run(["patch", "--batch", "--quiet", "-p1", "-i", patch], cwd=source, log=log)
         top, bridge = source / "pyarrow", source / "pyarrow/src/arrow/python"
         _configure(bridge)
-        common = [*KERNELS, "-DNDEBUG", "-w", "-std=c++20", "-fno-strict-aliasing", *EMULATED, *cxx.compile,
+        common = [*KERNELS, *LONGS, "-DNDEBUG", "-w", "-std=c++20", "-fno-strict-aliasing", *EMULATED, *cxx.compile,
                   f"-ffile-prefix-map={folder}=/davy", f"-ffile-prefix-map={arrow.root}=/davy", "-DARROW_STATIC",
                   "-DARROW_PYTHON_STATIC", "-DARROW_COMPUTE_STATIC", "-DARROW_ACERO_STATIC", "-DXXH_VECTOR=0",
                   "-DNPY_NO_DEPRECATED_API=NPY_1_7_API_VERSION",

@@ -13,6 +13,7 @@ from .fetch import fetch, inputs
 from .package import Package
 from .step import clean_env, digest, step
 from .version import Version
+from .zones import write_zones
 
 #: Parts of the standard library which a sandbox cannot use.  `ctypes`, `subprocess` and
 #: `multiprocessing` are replaced by denials/.
@@ -25,8 +26,8 @@ _TEST_FOLDERS = {"test", "tests", "idle_test", "__pycache__"}
 def standard_tree(version: Version, python: CPython, native: CPython, packages: list[Package]) -> Path:
     """The folder to be mounted at /usr/local, but for lib/davy."""
     pins = inputs()
-    key = digest(Path(__file__), python.key, [pins[p]["sha256"] for p in version.packages],
-                 [p.key for p in packages])
+    key = digest(Path(__file__), Path(__file__).with_name("zones.py"), python.key,
+                 [pins[p]["sha256"] for p in version.packages], [p.key for p in packages])
 
     def make(folder: Path) -> None:
         lib = folder / f"lib/python{version.minor}"
@@ -47,8 +48,7 @@ def standard_tree(version: Version, python: CPython, native: CPython, packages: 
         for package in packages:
             shutil.copytree(package.root / "site", site, dirs_exist_ok=True)
         if packages:  # Arrow reads time zones by itself
-            shutil.copytree(site / "tzdata/zoneinfo", folder / "share/zoneinfo",
-                            ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+            write_zones(site / "tzdata/zoneinfo", folder / "share/zoneinfo")
         precompile(native, folder, "/usr/local")
 
     return step("stdlib", key, make)

@@ -18,8 +18,6 @@ class Version:
     use_profile: bool
     #: Packages with compiled parts: numpy, pandas, pyarrow.
     compiled: list = field(default_factory=list)
-    #: The version of which this one is an extension.
-    base: str | None = None
 
     def patches(self) -> list[Path]:
         """All patches, in the order of their names."""
@@ -46,7 +44,4 @@ def load(name: str) -> Version:
         known = ", ".join(sorted(p.stem for p in path.parent.glob("*.toml")))
         raise SystemExit(f"guest-python/build: no recipe for Python {name}; there are: {known}")
     fields = tomllib.loads(path.read_text())
-    if "base" in fields:
-        base = tomllib.loads(version_path(fields["base"]).read_text())
-        fields = {**base, **fields, "packages": base["packages"] + fields.get("packages", [])}
     return Version(name=name, **fields)

@@ -21,7 +21,7 @@ fn main() -> Result<()> {
     };
     let cache = std::env::var_os("DAVY_CACHE")
         .map_or_else(std::env::temp_dir, std::path::PathBuf::from)
-        .join("runtime-examples");
+        .join("compiled");
     let engine = Engine::new(Cache::new(cache, 2 << 30))?;
     let began = Instant::now();
     let image = Arc::new(Image::open(&engine, image.as_ref())?);

@@ -11,11 +11,11 @@ from harness import registry
 from harness.launch import DAVY, STOCK, run_cases
 
 VERSIONS = ("4.1.4", "4.2.1")
-MODULES = "rdd,shared_state,udf_shapes,udtf"
+MODULES = ("rdd", "shared_state", "udf_shapes", "udtf", "pandas_scalar", "pandas_grouped")
 
 
 def main() -> int:
-    cases, failed = registry.load(MODULES.split(",")), 0
+    cases, failed = registry.load(MODULES), 0
     for version in VERSIONS:
         folder = pathlib.Path(tempfile.mkdtemp(prefix="davy-smoke-"))
         print(f"Spark {version}: stock ...", flush=True)

@@ -26,6 +26,8 @@ spark.stop()
 """
 # No task may wait for long, and a failure is one only once.
 CONF = {"spark.task.maxFailures": "1"}
+# Seconds for a job that compiles the image first, on a slow machine.
+COMPILES = 600
 
 
 def run(folder, conf=None, master="local[2]", jars=True, extra=None, mode=DAVY, timeout=120):
@@ -52,7 +54,7 @@ def packed_image(folder) -> pathlib.Path:
 
 
 def test_a_normal_job(tmp_path):
-    assert "SUM 55" in run(tmp_path).log
+    assert "SUM 55" in run(tmp_path, timeout=COMPILES).log
 
 
 @pytest.mark.parametrize(
@@ -121,31 +123,40 @@ def test_cache_that_is_full(tmp_path):
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)], capture_output=True).returncode:
         pytest.skip("this machine does not let root mount")
     try:
-        done = run(tmp_path / "run", {"spark.davy.cache.dir": str(small)})
+        done = run(tmp_path / "run", {"spark.davy.cache.dir": str(small)}, timeout=COMPILES)
         assert "SUM 55" in done.log or re.search(f"{small}.*[Nn]o space left", said(done.log)), said(done.log)
     finally:
         subprocess.run(["umount", "-l", str(small)], check=True)
 
 
-def test_damaged_cache_entries_are_made_anew(tmp_path):
-    conf = {"spark.davy.cache.dir": str(tmp_path / "cache")}
-    assert "SUM 55" in run(tmp_path / "first", conf).log
-    entries = [p for p in (tmp_path / "cache").rglob("*") if p.is_file() and p.stat().st_size > 1000]
+@pytest.fixture(scope="module")
+def warmed(tmp_path_factory):
+    """The settings and the output of two JVMs that began at the same time with one empty cache."""
+    folder = tmp_path_factory.mktemp("warmed")
+    conf = {"spark.davy.cache.dir": str(folder / "cache")}
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        return conf, list(pool.map(lambda n: run(folder / f"run{n}", conf, timeout=COMPILES), range(2)))
+
+
+def test_two_jvms_warm_one_empty_cache(warmed):
+    for done in warmed[1]:
+        assert "SUM 55" in done.log, said(done.log)
+
+
+def test_damaged_cache_entries_are_made_anew(tmp_path, warmed):
+    conf, _ = warmed
+    entries = [p for p in pathlib.Path(conf["spark.davy.cache.dir"]).rglob("*") if p.is_file()]
+    entries = [p for p in entries if p.stat().st_size > 1000]
     assert entries, "the cache holds something to damage"
     for path in entries:
         path.chmod(0o600)
-        data = bytearray(path.read_bytes())
-        data[len(data) // 2] ^= 0xFF
-        path.write_bytes(data)
-    done = run(tmp_path / "second", conf)
+        with path.open("r+b") as entry:
+            entry.seek(path.stat().st_size // 2)
+            byte = entry.read(1)[0]
+            entry.seek(-1, os.SEEK_CUR)
+            entry.write(bytes([byte ^ 0xFF]))
+    done = run(tmp_path / "second", conf, timeout=COMPILES)
     assert "SUM 55" in done.log, said(done.log)
-
-
-def test_two_jvms_warm_one_empty_cache(tmp_path):
-    conf = {"spark.davy.cache.dir": str(tmp_path / "cache")}
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        for done in pool.map(lambda n: run(tmp_path / f"run{n}", conf, timeout=240), range(2)):
-            assert "SUM 55" in done.log, said(done.log)
 
 
 @pytest.fixture(scope="module")

@@ -70,11 +70,17 @@ SAID = {
     "refused.load_library": denied(FOREIGN, r"ctypes\.CDLL"),
     "refused.read_memory": denied(FOREIGN, r"ctypes\.string_at"),
     "refused.signal_parent": denied("signalling a process", r"os\.kill"),
-    "refused.barrier": r"RuntimeError: Davy cannot serve a barrier task's barrier\(\) or allGather\(\) here: Spark offers it on a network port, .+",
+    "refused.barrier": (
+        r"RuntimeError: Davy cannot serve a barrier task's barrier\(\) or allGather\(\) here: "
+        r"Spark offers it on a network port, .+"
+    ),
     "refused.call_back_elsewhere": r"PermissionError: \[Errno 13\] .+",
+    "refused.parquet": r"NotImplementedError: Parquet is not part of this image: ParquetWriter of pyarrow\.parquet .+",
+    "refused.package_not_in_the_image": r"ModuleNotFoundError: No module named 'scipy': this image does not hold .+",
     "refused.native_module": (
-        r"ImportError: swiftsums\._sums of the package swiftsums is machine code for another processor \(.+\.so\), which "
-        r"cannot run inside the sandbox\. What to do: bring a pure-Python release of swiftsums, or build an image .+"
+        r"ImportError: swiftsums\._sums of the package swiftsums is machine code for another processor \(.+\.so\), "
+        r"which cannot run inside the sandbox\. What to do: bring a pure-Python release of swiftsums, or "
+        r"build an image .+"
     ),
     "refused.another_python_version": VERSION.format(driver=r"3\.12"),
     "refused.another_python_version_in_a_udf": VERSION.format(driver=r"3\.10"),
@@ -89,6 +95,8 @@ SAID = {
     "hostile.memory_bomb_at_once": MEMORY + r"|OverflowError: cannot fit 'int' into an index-sized integer",
     # CPython's own word for running out of memory where it cannot make the MemoryError.
     "hostile.memory_bomb_of_small_objects": MEMORY + "|SystemError: error return without exception set",
+    "hostile.memory_bomb_of_numpy": MEMORY,
+    "hostile.memory_bomb_of_arrow": MEMORY,
     "hostile.memory_error_caught": "allowed: 'caught'",
     "hostile.too_much_output": (
         r"limit exceeded: output: 8388608 bytes allowed, \d+ bytes written\. "
@@ -116,7 +124,7 @@ SAID = {
 @functools.cache
 def outcomes():
     scratch = pathlib.Path(tempfile.mkdtemp(prefix="davy-refused-"))
-    return run_cases("4.3.0", DAVY, "local[2]", scratch, modules=",".join(registry.DAVY_MODULES))
+    return run_cases("4.3.0", DAVY, "local[2]", scratch, modules=registry.DAVY_MODULES)
 
 
 def last_line(said: str) -> str:

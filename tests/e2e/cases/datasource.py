@@ -16,7 +16,7 @@ from pyspark.sql.datasource import (
 
 from cases.attempts import attempt, attempts
 from cases.files import Folder
-from harness.registry import case
+from harness.registry import NOTES, case
 
 
 class Range(InputPartition):
@@ -237,7 +237,7 @@ def _into(writer):
         )
         spark.dataSource.register(source)
         frame = spark.range(0, rows, 1, parts).selectExpr("id as n", "concat('é', id) as s")
-        with Folder() as folder:
+        with Folder(spark.conf.get(NOTES)) as folder:
             log = os.path.join(folder.path, "log")
             outcome = attempt(lambda: frame.write.format("sink").mode(mode).option("log", log).save())
             text = open(log, encoding="utf-8").read() if os.path.exists(log) else None
@@ -263,7 +263,7 @@ def _writer(base, write, at_commit=None):
             self.note("abort", messages)
 
         def note(self, what, messages):
-            # On the driver's machine, in the driver's own Python process.
+            # On the driver's machine, in a folder that is granted to Davy's sandbox.
             with open(self.log, "a", encoding="utf-8") as out:
                 out.write(f"{what} {sorted(map(str, messages))} {self.overwrite}\n")
 
@@ -293,7 +293,7 @@ def _of_batches(iterator: Iterator[pa.RecordBatch]):
     return Written(sum(batch.num_rows for batch in iterator))
 
 
-@case("default", "small_batches")
+@case("sink")
 def write(spark):
     return [
         _into(_writer(DataSourceWriter, _counted))(spark),
@@ -302,12 +302,12 @@ def write(spark):
     ]
 
 
-@case("default", "small_batches")
+@case("sink")
 def write_in_arrow(spark):
     return _into(_writer(DataSourceArrowWriter, _of_batches))(spark, rows=8)
 
 
-@case()
+@case("sink")
 def write_that_fails(spark):
     return {
         "write": _into(_writer(DataSourceWriter, _fails_late))(spark, parts=1),

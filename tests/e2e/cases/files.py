@@ -12,8 +12,11 @@ from harness.registry import case
 
 
 class Folder:
+    def __init__(self, within=None):
+        self.within = within
+
     def __enter__(self):
-        self.path = tempfile.mkdtemp()
+        self.path = tempfile.mkdtemp(dir=self.within)
         return self
 
     def __exit__(self, *_):

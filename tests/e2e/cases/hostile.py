@@ -46,6 +46,23 @@ def memory_bomb_of_small_objects(_):
         hoard.append([len(hoard)] * 50)
 
 
+def memory_bomb_of_numpy(_):
+    import numpy as np
+
+    hoard = []
+    while True:
+        hoard.append(np.ones(1 << 20))
+
+
+def memory_bomb_of_arrow(_):
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    column = pa.array(["davy"] * 1000)
+    while True:
+        column = pc.binary_join_element_wise(column, column, "-")
+
+
 def memory_error_caught(_):
     try:
         return len(bytearray(1 << 30))

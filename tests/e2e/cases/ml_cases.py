@@ -19,7 +19,11 @@ class Net:
         self.second = rng.integers(-3, 4, hidden).astype(float)
 
     def predict(self, x):
-        return np.maximum(np.asarray(x, float) @ self.first, 0) @ self.second
+        return predict((self.first, self.second), x)
+
+
+def predict(weights, x):
+    return np.maximum(np.asarray(x, float) @ weights[0], 0) @ weights[1]
 
 
 def points(spark, rows=9):
@@ -30,17 +34,18 @@ def points(spark, rows=9):
 
 @case("default", "small_batches", cluster=True)
 def broadcast_model(spark):
-    model = spark.sparkContext.broadcast(Net())
+    net = Net()
+    model = spark.sparkContext.broadcast((net.first, net.second))
 
     @pandas_udf("double")
     def score(a: pd.Series, b: pd.Series, c: pd.Series) -> pd.Series:
-        return pd.Series(model.value.predict(np.column_stack([a, b, c])))
+        return pd.Series(predict(model.value, np.column_stack([a, b, c])))
 
     @pandas_udf("double")
     def score_all(batches: Iterator[tuple[pd.Series, ...]]) -> Iterator[pd.Series]:
-        net = model.value
+        weights = model.value
         for columns in batches:
-            yield pd.Series(net.predict(np.column_stack(columns)))
+            yield pd.Series(predict(weights, np.column_stack(columns)))
 
     return points(spark).select("id", score("a", "b", "c"), score_all("a", "b", "c")).collect()
 

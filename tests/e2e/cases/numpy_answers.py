@@ -15,17 +15,19 @@ sum_types: [np.ones(2, t).sum().dtype for t in ("b1", "i1", "u1", "i4", "u4", "i
 cumulative: np.cumsum(np.array([127, 127], np.int8)), np.cumprod(np.arange(1, 22)), np.cumsum([1, 2]).dtype
 product: np.prod(np.arange(1, 21)), np.prod(np.arange(1, 21)).dtype
 arange: np.arange(0, 2**33, 2**31), np.arange(0.0, 1.0, 0.25), np.arange(3, dtype="i2")
-argsort: np.argsort([3, 1, 2]), np.argsort([3, 1, 2]).dtype, np.argsort([2, 1, 2, 1], kind="stable")
-index_types: np.nonzero([0, 1, 1])[0].dtype, np.argmax([1, 5, 2]).dtype, np.searchsorted([1, 3], 2).dtype
-where: np.where([True, False, True]), np.where(np.arange(4) % 2, 1, 1.5)
-bincount: np.bincount([1, 1, 3]), np.bincount([1, 1, 3]).dtype, np.unique([3, 1, 3], return_counts=True)
-unique_inverse: np.unique(["b", "a", "b"], return_inverse=True, return_index=True)
-shape_size: np.zeros((2, 3)).shape, np.zeros((2, 3)).size, np.zeros((2, 3)).strides, np.intp(1).dtype.name
+argsort: np.argsort([3, 1, 2]).tolist(), np.argsort([2, 1, 2, 1], kind="stable").tolist(), np.argmax([1, 5, 2]).item()
+where: np.where([True, False, True])[0].tolist(), np.where(np.arange(4) % 2, 1, 1.5)
+bincount: np.bincount([1, 1, 3]).tolist(), [a.tolist() for a in np.unique([3, 1, 3], return_counts=True)]
+unique_inverse: [a.tolist() for a in np.unique(["b", "a", "b"], return_inverse=True, return_index=True)]
+shape_size: np.zeros((2, 3)).shape, np.zeros((2, 3)).size, np.zeros((2, 3)).strides
 overflow: np.int32(2**31 - 1) + np.int32(0), np.int64(2**62) * 2 // 4, np.uint32(0) - np.uint32(0)
 wrap: (np.array([2**31 - 1], np.int32) + 1)[0], (np.array([255], np.uint8) + 1)[0], (np.array([0], np.uint64) - 1)[0]
 out_of_bounds: np.array([1], np.int8) + 1000
 promotion: np.result_type("i4", "u4"), np.result_type("i8", "u8"), np.result_type("f4", "i4"), np.float32(3) + 3.0
 casts: np.array([1.9, -1.9, 1e9]).astype("i4"), np.array([300, -1]).astype("u1"), np.array(["12", "-3"]).astype(int)
+impossible_casts: [np.array([np.nan, 1e300, -1e300, 300.0, -5.0]).astype(t) for t in ("i1", "i2", "i4", "i8", "u1", "u2", "u8")]
+too_large: np.array([2**70], "i8")
+too_large_unsigned: np.array([-1], "u8")
 floats: np.finfo("f8").eps, np.finfo("f4").max, np.float32(0.1), np.float64(0.1) + 0.2, np.float16(65504)
 long_long: np.iinfo(np.int64).max, np.iinfo(int).max, np.iinfo(np.longlong).bits
 rounding: np.round([0.5, 1.5, 2.5, -0.5]), np.floor_divide(-7, 2), np.mod(-7, 3), np.fmod(-7, 3)
@@ -44,17 +46,18 @@ fft: np.round(np.fft.fft([1, 0, 0, 0]), 9), np.round(np.fft.rfft([1.0, 2, 3, 4])
 random_pcg: np.random.default_rng(42).integers(0, 100, 5), np.random.default_rng(42).random(2)
 random_int: np.random.default_rng(7).integers(0, 2**40, 2), np.random.default_rng(7).permutation(6)
 random_normal: np.random.default_rng(1).standard_normal(3), np.random.default_rng(1).choice(10, 3, replace=False)
+random_legacy_int: np.random.RandomState(1).binomial(10, 0.5, 5), np.random.RandomState(1).poisson(3.0, 4), np.random.RandomState(1).permutation(5), np.random.RandomState(1).multinomial(9, [0.2, 0.8]), np.random.RandomState(2).choice([1, 2, 3], 4, p=[0.1, 0.2, 0.7])
 random_legacy: np.random.RandomState(0).rand(2), np.random.RandomState(0).randint(0, 100, 4), np.random.RandomState(0).randn(2)
 datetime64: np.datetime64("2024-02-29") + np.timedelta64(1, "D"), np.datetime64("2024-02-29T12", "ns").astype("i8")
 datetime_ranges: np.arange("2024-01", "2024-04", dtype="datetime64[M]"), np.datetime64("NaT"), np.datetime64(2**40, "s")
 busdays: np.busday_count("2024-01-01", "2024-02-01"), np.timedelta64(90, "m").astype("timedelta64[h]")
-strings: np.strings.upper(np.array(["é", "ab"])), np.char.split(np.array(["a b"])), np.array(["b", "a"]).argsort()
+strings: np.strings.upper(np.array(["é", "ab"])), np.char.split(np.array(["a b"])), np.array(["b", "a"]).argsort().tolist()
 string_dtype: np.array(["a", "é" * 20], dtype=np.dtypes.StringDType()), np.array(["x"], "U3").itemsize
 structured: np.array([(1, 2.5, "a")], dtype=[("i", "i4"), ("d", "f8"), ("s", "U2")]), np.dtype("i4,f8", align=True).itemsize
 bytes: np.frombuffer(b"\\x01\\x02\\x03\\x04", "<i2"), np.array([1, 2], ">i4").tobytes(), np.packbits([1, 0, 1])
 views: np.arange(4, dtype="i4").view("i8"), np.float64(1.5).view("i8"), np.arange(6).reshape(2, 3).T.flags.f_contiguous
 broadcast: np.add.outer([1, 2], [10, 20]), np.arange(3)[:, None] + np.arange(2), np.clip([1, 5, 9], 2, 8)
-sorting: np.sort([3.0, np.nan, 1]), np.lexsort(([1, 0, 1], [2, 2, 1])), np.partition([3, 1, 2], 1)[1]
+sorting: np.sort([3.0, np.nan, 1]), np.lexsort(([1, 0, 1], [2, 2, 1])).tolist(), np.partition([3, 1, 2], 1)[1]
 sets: np.intersect1d([1, 2, 3], [2, 3]), np.isin([1, 2], [2]), np.setdiff1d([1, 2], [2]), np.union1d([1], [0])
 text: np.array2string(np.arange(2000), threshold=5), repr(np.array([1e-10, 1.0])), str(np.float32(1) / 3), repr(np.int64(3))
 polynomials: np.round(np.polyfit([0, 1, 2], [1, 3, 5], 1), 9), np.polyval([1, 2], 3), np.interp(1.5, [1, 2], [10, 20])
@@ -69,7 +72,7 @@ index_error: np.arange(3)[5]
 
 PANDAS = """
 default_types: pd.Series([1, 2]).dtype, pd.Series([1, None]).dtype, pd.Series(["a"]).dtype, pd.Index([1]).dtype
-range_index: pd.RangeIndex(3).dtype, pd.Series([1, 2]).index, pd.factorize(["b", "a", "b"])
+range_index: pd.RangeIndex(3).dtype, pd.Series([1, 2]).index, pd.factorize(["b", "a", "b"])[0].tolist()
 frame: pd.DataFrame({"a": [1, 2], "b": ["é", None], "c": pd.to_datetime(["2024-01-01", None])}).to_string()
 dtypes: pd.DataFrame({"a": [1], "b": [1.5], "c": ["x"], "d": [True], "e": [pd.Timestamp(0)], "f": [None]}).dtypes.to_dict()
 sums: frame.sum(numeric_only=True).to_dict(), frame.n.sum().dtype, pd.Series([True, True]).sum(), frame.n.mean()
@@ -125,6 +128,12 @@ merge_error: frame.merge(other, on="no such")
 loc_error: frame.loc[99]
 parse_error: pd.to_datetime("no date")
 """.strip()  # noqa: E501
+
+# An index has the width of a pointer, in the guest 32 bits.
+INDEX = """
+index_types: np.nonzero([0, 1])[0].dtype, np.argsort([2, 1]).dtype, np.bincount([1]).dtype, np.intp(1).dtype
+codes: pd.factorize(["b", "a"])[0].dtype, pd.Series([2, 1]).argsort().dtype
+""".strip()
 
 ARROW = """
 inferred: pa.array([1, None]).type, pa.array([1.5]).type, pa.array(["é"]).type, pa.array([[1], []]).type, pa.array([{"a": 1}]).type
@@ -245,3 +254,7 @@ for _library, _text in {"numpy": NUMPY, "pandas": PANDAS, "arrow": ARROW}.items(
         _some = _lines[_i : _i + 4]
         # They are the same with every Spark.
         case("default", since="4.1", name=f"{_library}_{_some[0].partition(':')[0]}_and_on")(_asked(_some))
+
+case("default", since="4.1", name="index_types", differs="an index is an int32 in the guest")(
+    _asked(INDEX.splitlines())
+)

@@ -267,6 +267,29 @@ def native_module(spark):
         return attempt(spark, work)
 
 
+@case()
+def parquet(spark):
+    def work(_):
+        import io
+
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        pq.write_table(pa.table({"a": [1]}), io.BytesIO())
+
+    return attempt(spark, work)
+
+
+@case()
+def package_not_in_the_image(spark):
+    def work(_):
+        import scipy.stats
+
+        return scipy.stats
+
+    return attempt(spark, work)
+
+
 @case(seconds=30)
 def another_python_version(spark):
     sc = spark.sparkContext

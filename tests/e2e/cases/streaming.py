@@ -16,7 +16,7 @@ from pyspark.sql.datasource import (
 from pyspark.sql.functions import pandas_udf, udf
 
 from cases.files import Folder
-from harness.registry import case
+from harness.registry import NOTES, case
 
 BATCHES = ([("a", 1), ("b", 2), ("a", 3)], [("b", 4), ("é", 5)], [("a", 6), ("é", None), ("c", 7)])
 
@@ -324,7 +324,7 @@ def a_sink_in_python(spark):
     spark.dataSource.register(
         _source("python_sink", streamWriter=lambda self, schema, overwrite: Sink(self.options["log"]))
     )
-    with stream(spark) as frame, Folder() as folder:
+    with stream(spark) as frame, Folder(spark.conf.get(NOTES)) as folder:
         log = os.path.join(folder.path, "log")
         out = (
             frame.writeStream.format("python_sink").option("log", log).option("checkpointLocation", folder.path + "/c")

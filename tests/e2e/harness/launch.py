@@ -31,7 +31,7 @@ CACHE = os.environ.get("DAVY_CACHE") or os.path.join(
 COMMON = {
     "spark.ui.enabled": "false",
     "spark.sql.shuffle.partitions": "2",
-    # This image of the guest has no Arrow: everything here is pickled work.
+    # Plain functions are pickled on every version; those that use Arrow say so (cases/arrow_*.py).
     "spark.sql.execution.pythonUDF.arrow.enabled": "false",
     "spark.sql.execution.pythonUDTF.arrow.enabled": "false",
     "spark.driver.host": "127.0.0.1",
@@ -162,7 +162,7 @@ def run_cases(version, mode, master, folder, *, cluster=False, only=None, module
     argv += ["--archive", str(toolbox_archive(folder))]
     argv += ["--cluster"] if cluster else []
     argv += ["--only", only] if only else []
-    argv += ["--modules", modules] if modules else []
+    argv += ["--modules", ",".join(modules)] if modules else []
     # A variable of the executor's own that no user code may see.
     env = environment(version, mode, master, conf, extra={"E2E_HOST_SECRET": "do not tell"})
     out.unlink(missing_ok=True)
@@ -181,18 +181,18 @@ def run_cases(version, mode, master, folder, *, cluster=False, only=None, module
     return Outcomes(results, log)
 
 
-def stock_outcomes(version: str, folder: pathlib.Path) -> Outcomes:
+def stock_outcomes(version: str, folder: pathlib.Path, modules: tuple[str, ...], only: str | None = None) -> Outcomes:
     """What stock PySpark does, from an earlier run if nothing that decides it has changed.
 
     It is decided by the Spark version, the cases and the harness, all in the key.
     """
-    digest = hashlib.sha256(str(venv(f"spark-{version}")).encode())
+    digest = hashlib.sha256(f"{venv(f'spark-{version}')} {modules} {only}".encode())
     for path in sorted([*E2E.glob("cases/*.py"), *E2E.glob("harness/*.py")]):
         if path.stem not in registry.DAVY_MODULES:
             digest.update(path.read_bytes())
     kept = pathlib.Path(CACHE, "stock-outcomes", f"{version}-{digest.hexdigest()[:16]}")
     if not (kept / "complete").exists():
-        found = run_cases(version, STOCK, "local[2]", folder, timeout=1800)
+        found = run_cases(version, STOCK, "local[2]", folder, modules=modules, only=only, timeout=2400)
         if any("timeout" in out for out in found.by_case.values()):
             return found  # an overloaded machine, perhaps: not to be remembered
         kept.mkdir(parents=True, exist_ok=True)

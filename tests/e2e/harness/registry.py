@@ -11,6 +11,9 @@ import dataclasses
 import importlib
 from collections.abc import Callable
 
+# A folder that cases may write in; stock ignores the setting.
+NOTES = "spark.davy.grant.write"
+
 GROUPS: dict[str, dict[str, str]] = {
     "default": {},
     "no_reuse": {"spark.python.worker.reuse": "false"},
@@ -55,13 +58,17 @@ GROUPS: dict[str, dict[str, str]] = {
         "RocksDBStateStoreProvider",
         "spark.sql.shuffle.partitions": "1",
         "spark.sql.streaming.metricsEnabled": "false",
+        NOTES: "{notes}",
     },
+    # What a sink written in Python commits goes to a file.
+    "sink": {NOTES: "{notes}"},
     # A session far from UTC; the process environment's TZ is set with it
     # (and stays, so this is the last group).
     "berlin": {"spark.sql.session.timeZone": "America/New_York", "spark.executorEnv.TZ": "Europe/Berlin"},
 }
 
-MODULES = (
+# Plain Python and pickled functions.
+PLAIN_MODULES = (
     "rdd",
     "rdd_placement",
     "shared_state",
@@ -76,7 +83,6 @@ MODULES = (
     "cancel",
     "timezones",
 )
-
 
 # What needs numpy, pandas or pyarrow in the image.
 ARROW_MODULES = (
@@ -94,10 +100,12 @@ ARROW_MODULES = (
     "ml_cases",
     "pandas_on_spark",
     "streaming",
+    "stateful",
 )
 
-# What needs protobuf as well, in the driver's environment and in the image.
-PROTOBUF_MODULES = ("stateful",)
+# Each part runs in a process of its own.
+PARTS = {"plain": PLAIN_MODULES, "arrow": ARROW_MODULES}
+MODULES = PLAIN_MODULES + ARROW_MODULES
 
 # What only Davy does; stock has no outcome to compare with.
 DAVY_MODULES = ("refused", "hostile")

@@ -50,14 +50,14 @@ class Results:
                 os._exit(UNFINISHED)
 
 
-def session(group: str, archive: str | None) -> SparkSession:
+def session(group: str, **places: str) -> SparkSession:
     if "spark.executorEnv.TZ" in registry.GROUPS[group]:
         # The driver's own Python converts collected timestamps by it too.
         os.environ["TZ"] = registry.GROUPS[group]["spark.executorEnv.TZ"]
         time.tzset()
     conf = SparkConf()
     for key, value in registry.GROUPS[group].items():
-        conf.set(key, value.format(archive=archive))
+        conf.set(key, value.format(**places))
     spark = SparkSession.builder.config(conf=conf).getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
     return spark
@@ -104,11 +104,13 @@ def main() -> None:
     for module in {c.run.__module__ for c in cases}:
         cloudpickle.register_pickle_by_value(sys.modules[module])
     results = Results(args.out)
+    notes = os.path.join(os.path.dirname(os.path.abspath(args.out)), "notes")
+    os.makedirs(notes, exist_ok=True)
     for group in registry.GROUPS:
         members = [c for c in cases if c.group == group and c.name not in results.by_case]
         if not members:
             continue
-        spark = session(group, args.archive)
+        spark = session(group, archive=args.archive, notes=notes)
         for case in members:
             run_one(case, spark, results)
         spark.stop()

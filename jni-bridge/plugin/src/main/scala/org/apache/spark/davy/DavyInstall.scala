@@ -14,22 +14,12 @@ object DavyInstall {
   /** Spark 4.3's dispatcher for UDFs outside of SparkEnv's workers: it starts processes. */
   private val Unified = "spark.sql.execution.udf.unified.execution.enabled"
 
-  /**
-   * Spark 4.2 and later give plain `@udf` functions Arrow data unless told otherwise, for which the
-   * guest needs pyarrow. The image inside the jar has none; who names an image may have one that has.
-   */
-  private val PlainUdfs = Seq(
-    "spark.sql.execution.pythonUDF.arrow.enabled",
-    "spark.sql.execution.pythonUDTF.arrow.enabled"
-  )
-
   /** A driver refuses to start with what cannot work: nothing has run yet. */
   def onDriver(sc: SparkContext): Unit = {
     val conf = DavyConf.of(sc.conf.getAll)
     SparkPatch().foreach(problem => throw DavyException.host(problem))
     DavyWorkers.install(sc.env, conf, ImageOpening.of(conf))
     if (hasUnified) sc.conf.set(Unified, "false")
-    if (conf.image.isEmpty) PlainUdfs.foreach(sc.conf.setIfMissing(_, "false"))
     // Workers call back to their executors; a guest has no network, but may have these sockets.
     val _ = sc.conf.setIfMissing(SparkFolders.UnixSockets, "true")
     JarShipping.ship(sc)
