@@ -18,7 +18,7 @@ const ABANDONED: Duration = Duration::from_secs(3600);
 /// Why the cache folder cannot serve.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error(
-    "the cache folder {path} failed: {cause}. Free some space there, or name another folder (it needs about 100 MiB)"
+    "the cache folder {path} failed: {cause}. Free some space there, or name another folder (it needs about 600 MiB)"
 )]
 pub struct CacheError {
     /// The path at fault.

@@ -164,7 +164,7 @@ mod tests {
         let other = tempfile::tempdir()?;
         let _listener = UnixListener::bind(root.path().join(named('a')))?;
         let _elsewhere = UnixListener::bind(other.path().join(named('b')))?;
-        std::os::unix::fs::symlink(other.path().join(named('b')), root.path().join(&named('c')))?;
+        std::os::unix::fs::symlink(other.path().join(named('b')), root.path().join(named('c')))?;
         std::fs::write(root.path().join(named('e')), "")?;
         std::fs::create_dir(root.path().join("sub"))?;
         let _docker = UnixListener::bind(root.path().join("docker.sock"))?;

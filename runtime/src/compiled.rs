@@ -1,48 +1,54 @@
-//! The file that keeps a compiled module: magic, BLAKE3 of all that follows, facts, machine code.
+//! The files that keep a compiled module: machine code as wasmtime lays it out, and beside it what it
+//! must digest to, with the facts known of it.
 //!
-//! Reading checks the digest over the very bytes that are then loaded, so an entry damaged on disk
-//! is rebuilt, never run.
+//! The code is mapped, not read: processes share its pages, and only those in use take memory. Every
+//! opening digests the file first, so an entry damaged on disk is rebuilt, never run.
 #![allow(unsafe_code)]
 
 use crate::instrument::Facts;
+use serde::{Deserialize, Serialize};
+use std::fs::File;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use wasmtime::{Engine, Module};
 
-const MAGIC: &[u8; 8] = b"DAVYMOD1";
-const DIGEST: usize = 32;
-const HEADER: usize = MAGIC.len() + DIGEST;
+/// Of an entry of the cache; part of its key, so that releases with other layouts stay apart.
+pub(crate) const LAYOUT: u32 = 2;
+const CODE: &str = "module.cwasm";
+const SEAL: &str = "module.json";
 
-pub(crate) fn write(path: &Path, facts: Facts, code: &[u8]) -> std::io::Result<()> {
-    let facts = serde_json::to_vec(&facts)?;
-    let mut body = Vec::with_capacity(4 + facts.len() + code.len());
-    body.extend_from_slice(&u32::try_from(facts.len()).unwrap_or(u32::MAX).to_le_bytes());
-    body.extend_from_slice(&facts);
-    body.extend_from_slice(code);
-    let mut file = std::fs::File::create(path)?;
-    file.write_all(MAGIC)?;
-    file.write_all(blake3::hash(&body).as_bytes())?;
-    file.write_all(&body)?;
-    file.sync_all()
+#[derive(Serialize, Deserialize)]
+struct Seal {
+    blake3: String,
+    facts: Facts,
+}
+
+/// Writes both files into `folder`.
+pub(crate) fn write(folder: &Path, facts: Facts, code: &[u8]) -> std::io::Result<()> {
+    let seal = Seal { blake3: blake3::hash(code).to_hex().to_string(), facts };
+    // Read-only: nothing may write into a file that processes have mapped.
+    let mut file =
+        File::options().write(true).create_new(true).mode(0o400).open(folder.join(CODE))?;
+    file.write_all(code)?;
+    file.sync_all()?;
+    std::fs::write(folder.join(SEAL), serde_json::to_vec(&seal)?)
 }
 
 /// `None`: missing, damaged, or made by another engine; build it again.
-pub(crate) fn read(engine: &Engine, path: &Path) -> Option<(Module, Facts)> {
-    let bytes = std::fs::read(path).ok()?;
-    let (header, body) = bytes.split_at_checked(HEADER)?;
-    if header[..MAGIC.len()] != MAGIC[..]
-        || blake3::hash(body).as_bytes()[..] != header[MAGIC.len()..]
-    {
+pub(crate) fn read(engine: &Engine, folder: &Path) -> Option<(Module, Facts)> {
+    let seal: Seal = serde_json::from_slice(&std::fs::read(folder.join(SEAL)).ok()?).ok()?;
+    let path = folder.join(CODE);
+    let mut digest = blake3::Hasher::new();
+    digest.update_reader(File::open(&path).ok()?).ok()?;
+    if digest.finalize().to_hex().as_str() != seal.blake3 {
         return None;
     }
-    let (length, rest) = body.split_at_checked(4)?;
-    let length = u32::from_le_bytes(length.try_into().ok()?) as usize;
-    let (facts, code) = rest.split_at_checked(length)?;
-    let facts = serde_json::from_slice(facts).ok()?;
-    // SAFETY: `deserialize` must be given bytes that `precompile_module` of a compatible engine
-    // made. The digest shows that they are what `write` was given; wasmtime itself checks the
-    // engine's version and flags. Whoever can replace a file and its digest in the 0700 cache
-    // folder already runs as this user (SECURITY.md).
-    let module = unsafe { Module::deserialize(engine, code) }.ok()?;
-    Some((module, facts))
+    // SAFETY: `deserialize_file` must be given a file that `precompile_module` of a compatible engine
+    // made and that nobody changes while it is mapped. The digest shows that it is what `write` was
+    // given; wasmtime itself checks the engine's version and flags; Davy replaces entries, it never
+    // writes into them. Whoever can replace or change the files of the 0700 cache folder already runs
+    // as this user (SECURITY.md).
+    let module = unsafe { Module::deserialize_file(engine, &path) }.ok()?;
+    Some((module, seal.facts))
 }

@@ -58,7 +58,8 @@ impl Image {
         let shown = path.display().to_string();
         let bytes = std::fs::read(path)
             .map_err(|e| ImageError::Unreadable { path: shown.clone(), cause: e.to_string() })?;
-        let key = format!("{}-{}", &blake3::hash(&bytes).to_hex()[..32], engine.compatibility());
+        let digest = blake3::hash(&bytes).to_hex();
+        let key = format!("{}-{}-{}", &digest[..32], engine.compatibility(), compiled::LAYOUT);
         let (loaded, entry) = engine.cache.entry(
             &key,
             |folder| Loaded::read(engine, folder),
@@ -160,7 +161,7 @@ struct IndexLine {
 impl Loaded {
     fn read(engine: &Engine, folder: &Path) -> Option<Loaded> {
         let manifest = serde_json::from_slice(&std::fs::read(folder.join(MANIFEST)).ok()?).ok()?;
-        let (module, facts) = compiled::read(&engine.wasmtime, &folder.join("module.cwasm"))?;
+        let (module, facts) = compiled::read(&engine.wasmtime, folder)?;
         let index: Vec<IndexLine> =
             serde_json::from_slice(&std::fs::read(folder.join("files.json")).ok()?).ok()?;
         let sound = index.iter().all(|line| {
@@ -242,7 +243,7 @@ impl Unpacked {
         let code =
             engine.wasmtime.precompile_module(&module).map_err(|e| refused(format!("{e:#}")))?;
         let fail = |e: std::io::Error| CacheError::new(folder, e);
-        compiled::write(&folder.join("module.cwasm"), facts, &code).map_err(fail)?;
+        compiled::write(folder, facts, &code).map_err(fail)?;
         let index = unpack_files(&self.files, &folder.join("files")).map_err(fail)?;
         let index = serde_json::to_vec(&index).map_err(|e| fail(e.into()))?;
         std::fs::write(folder.join("files.json"), index).map_err(fail)?;

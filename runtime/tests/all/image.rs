@@ -76,6 +76,8 @@ fn a_damaged_cache_entry_is_rebuilt() {
     for (file, content) in [
         ("module.cwasm", Some(&b"garbage"[..])),
         ("module.cwasm", None),
+        ("module.json", Some(b"{}")),
+        ("module.json", None),
         ("files/lib/hello.txt", Some(b"HELLO")),
         ("files/lib/hello.txt", None),
         ("manifest.json", Some(b"{")),
@@ -83,7 +85,7 @@ fn a_damaged_cache_entry_is_rebuilt() {
     ] {
         let target = entry.join(file);
         match content {
-            Some(content) => std::fs::write(&target, content).expect("damage"),
+            Some(content) => replace(&target, content),
             None => std::fs::remove_file(&target).expect("damage"),
         }
         let image = lab.open(&path).unwrap_or_else(|e| panic!("{file}: {e}"));
@@ -95,10 +97,17 @@ fn a_damaged_cache_entry_is_rebuilt() {
     let mut bytes = std::fs::read(&code).expect("code");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
-    std::fs::write(&code, &bytes).expect("damage");
+    replace(&code, &bytes);
     drop(lab.open(&path).expect("rebuilt"));
     assert_ne!(std::fs::read(&code).expect("code"), bytes);
     assert_eq!(converse(&start(&user), b"x").0, b"x");
+}
+
+/// As a disk fault or a copy would: a file in use is not written into.
+fn replace(target: &std::path::Path, content: &[u8]) {
+    let other = target.with_extension("other");
+    std::fs::write(&other, content).expect("damage");
+    std::fs::rename(other, target).expect("damage");
 }
 
 #[test]

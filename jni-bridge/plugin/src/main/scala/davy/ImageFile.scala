@@ -48,7 +48,7 @@ private[davy] object ImageFile {
         throw DavyException.host(
           s"the cache folder $folder cannot hold the image (${size >> 20} MiB): ${e.getMessage}. " +
             "Free some space there, or set spark.davy.cache.dir to another folder (it needs about " +
-            "100 MiB)",
+            "600 MiB)",
           e
         )
     }
