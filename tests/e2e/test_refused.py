@@ -78,7 +78,7 @@ SAID = {
     "refused.parquet": r"NotImplementedError: Parquet is not part of this image: ParquetWriter of pyarrow\.parquet .+",
     "refused.package_not_in_the_image": r"ModuleNotFoundError: No module named 'scipy': this image does not hold .+",
     "refused.native_module": (
-        r"ImportError: swiftsums\._sums of the package swiftsums is machine code for another processor \(.+\.so\), "
+        r"ImportError: swiftsums\._sums of the package swiftsums is machine code for another processor \(.+ "
         r"which cannot run inside the sandbox\. What to do: bring a pure-Python release of swiftsums, or "
         r"build an image .+"
     ),

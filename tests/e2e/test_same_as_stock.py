@@ -19,6 +19,8 @@ PART_OF = {module: part for part, modules in registry.PARTS.items() for module i
 CASES = registry.load()
 # The older Spark runs every third case, unless all are asked for (`make test-e2e-all`).
 SAMPLED = () if os.environ.get("E2E_ALL") else ("4.0.1",)
+# Spark 4.0 offers its call-backs on network ports only: Davy refuses them with a sentence.
+UNSERVED = {("4.0.1", "rdd_barrier"), ("4.0.1", "stateful")}
 
 
 def _cases(version: str, part: str) -> list[str]:
@@ -85,6 +87,10 @@ def compare(case, stock, davy):
 @pytest.mark.parametrize(("version", "part", "name"), LOCAL)
 def test_local(version, part, name, runs):
     case, stock, davy = CASES[name], *(runs[version, part, mode].result() for mode in (STOCK, DAVY))
+    if (version, name.partition(".")[0]) in UNSERVED and "error" in davy.by_case[name]:
+        log = davy.log.partition(f"CASE-BEGIN {name}\n")[2].partition(f"CASE-END {name}\n")[0]
+        assert "Davy cannot serve" in log + str(davy.by_case[name])
+        return
     compare(case, stock.by_case[name], davy.by_case[name])
     if case.markers:
         assert davy.markers(name) == stock.markers(name)
