@@ -19,8 +19,10 @@ import os
 import sys
 
 import _davy
+import davy_columns
 import davy_hooks
 import davy_native
+import davy_values
 import davy_zone
 
 
@@ -78,6 +80,8 @@ def boot():
     worker = importlib.import_module(session["worker"])
     _preload()
     davy_hooks.install(worker)
+    davy_columns.install()
+    davy_values.install()
     davy_native.install()
     gc.collect()
     gc.freeze()  # what every sandbox shares is not walked by each collection
@@ -133,6 +137,7 @@ def serve():
         try:
             if not infile.peek(1):
                 return 0
+            davy_columns.begin(infile, outfile)
             module.main(infile, outfile)
         except SystemExit as e:
             code = _exit_code(e.code)

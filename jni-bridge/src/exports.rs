@@ -1,6 +1,7 @@
 //! The native methods of `davy.Native`.
 #![allow(unsafe_code)] // `no_mangle`: the JVM finds these by name; the names are ours alone
 
+use crate::batches;
 use crate::buffers::{drain_array, fill_array, with_direct};
 use crate::failure::{Failure, ThrowDavyException};
 use crate::handles::Handles;
@@ -14,11 +15,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 static IMAGES: Handles<Arc<Image>> = Handles::new("image");
-static SANDBOXES: Handles<Sandbox> = Handles::new("sandbox");
+pub(crate) static SANDBOXES: Handles<Sandbox> = Handles::new("sandbox");
 /// The process's one engine, with the cache folder it was made for.
 static ENGINE: Mutex<Option<(String, Engine)>> = Mutex::new(None);
 
-fn guard<'local, T: Default>(
+pub(crate) fn guard<'local, T: Default>(
     mut env: EnvUnowned<'local>,
     body: impl FnOnce(&mut Env<'local>) -> Result<T, Failure>,
 ) -> T {
@@ -280,7 +281,7 @@ extern "system" fn Java_davy_Native_engineStats<'l>(
     _this: JObject<'l>,
 ) -> JString<'l> {
     guard(env, |env| {
-        let text = serde_json::json!({"images": IMAGES.len(), "sandboxes": SANDBOXES.len()});
+        let text = serde_json::json!({"images": IMAGES.len(), "sandboxes": SANDBOXES.len(), "batches": batches::live()});
         Ok(env.new_string(text.to_string())?)
     })
 }

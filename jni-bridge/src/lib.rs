@@ -2,9 +2,11 @@
 //! one safe call, and encodes the answer.
 //!
 //! Ownership: an image and a sandbox live in a registry here; Java holds opaque handles, never
-//! pointers. Bytes are copied at each crossing; no reference to Java memory outlives a call.
+//! pointers. Bytes are copied at each crossing; no reference to Java memory outlives a call, but for
+//! the buffers of Arrow batches, whose owner is told when they are no longer read ([`batches`]).
 //! Every error and every panic becomes a `davy.DavyException` by one policy ([`failure`]).
 
+mod batches;
 mod buffers;
 mod exports;
 mod failure;

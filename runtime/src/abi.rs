@@ -36,6 +36,17 @@ pub(crate) mod verb {
     pub(crate) const SEND: u32 = 5;
     /// Request: handle (u32). Response: nothing.
     pub(crate) const DISCONNECT: u32 = 6;
+    /// Request: nothing. Response: the next batch that the host has put, in a response of exactly
+    /// its size; the frame that announces it tells the size and the places of its buffers.
+    pub(crate) const TAKE_BATCH: u32 = 7;
+    /// Request: the schema of the batches to give, an Arrow schema message. Response: nothing;
+    /// NOTSUP if batches of this schema have no way here.
+    pub(crate) const GIVE_SCHEMA: u32 = 8;
+    /// Request: the address (u32) of an `ArrowArray`, a struct of the schema's columns. Response:
+    /// nothing; the guest may release the array.
+    pub(crate) const GIVE_BATCH: u32 = 9;
+    /// Request: nothing. Response: one byte if the task that begins passes batches, else none.
+    pub(crate) const PASSES_BATCHES: u32 = 10;
 }
 
 /// WASI errno values the gateway answers with (negated).
@@ -48,5 +59,6 @@ pub(crate) mod errno {
     pub(crate) const MFILE: i32 = 33;
     pub(crate) const NOENT: i32 = 44;
     pub(crate) const NOSYS: i32 = 52;
+    pub(crate) const NOTSUP: i32 = 58;
     pub(crate) const PIPE: i32 = 64;
 }

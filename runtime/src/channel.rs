@@ -3,6 +3,7 @@
 //! A full channel makes its writer wait (back-pressure). The guest's side blocks its own thread;
 //! the host's side never blocks except in [`Channels::wait_ready`], whose time is bounded.
 
+use crate::batches::Batches;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,13 +19,13 @@ pub const WRITABLE: Ready = 4;
 #[derive(Debug)]
 pub struct Channels {
     state: Mutex<State>,
-    guest: Condvar,
-    host: Condvar,
+    pub(crate) guest: Condvar,
+    pub(crate) host: Condvar,
     capacity: usize,
 }
 
 #[derive(Debug, Default)]
-struct State {
+pub(crate) struct State {
     input: VecDeque<u8>,
     output: VecDeque<u8>,
     /// No more input will come.
@@ -32,10 +33,11 @@ struct State {
     /// The guest is gone: what is in `output` is all there will be.
     output_ended: bool,
     /// The sandbox is being stopped: blocked guest calls return at once.
-    stopped: bool,
+    pub(crate) stopped: bool,
     woken: bool,
-    bytes_in: u64,
-    bytes_out: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) batches: Batches,
 }
 
 /// What a guest-side transfer came to.
@@ -58,7 +60,7 @@ impl Channels {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         // No code that can panic runs under this lock; a poisoned lock still holds a sound state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -138,8 +140,11 @@ impl Channels {
     /// was ended.
     pub fn write(&self, from: &[u8]) -> Option<usize> {
         let mut state = self.lock();
-        if state.output_ended || state.stopped || state.input_ended {
+        if state.gone() {
             return None;
+        }
+        if state.batches.full() {
+            return Some(0);
         }
         let n = (self.capacity - state.input.len().min(self.capacity)).min(from.len());
         state.input.extend(&from[..n]);
@@ -229,10 +234,16 @@ impl State {
         if !self.output.is_empty() || self.output_ended || self.stopped {
             ready |= READABLE;
         }
-        if self.input.len() < capacity || self.output_ended || self.stopped {
+        let room = self.input.len() < capacity && !self.batches.full();
+        if room || self.output_ended || self.stopped {
             ready |= WRITABLE;
         }
         ready
+    }
+
+    /// Nobody takes input any more.
+    pub(crate) fn gone(&self) -> bool {
+        self.output_ended || self.stopped || self.input_ended
     }
 }
 

@@ -8,6 +8,8 @@ use crate::fault::{Fault, LimitExceeded};
 use crate::limits::LimitKind;
 use crate::poll_oneoff::poll_oneoff;
 use crate::sandbox::MemoryLimit;
+use crate::transfers;
+use arrow_schema::Schema;
 use std::sync::Arc;
 use std::time::Instant;
 use wasmtime::{Caller, Engine, Linker, Memory, Result};
@@ -75,8 +77,24 @@ pub(crate) struct GuestState {
     pub(crate) memory_limit: MemoryLimit,
     pub(crate) output_limit: Option<u64>,
     pub(crate) output_written: u64,
+    /// Of the batches that the guest gives.
+    pub(crate) output_schema: Option<Schema>,
     /// Zero of the guest's monotonic clock.
     pub(crate) began: Instant,
+}
+
+impl GuestState {
+    /// Whether `bytes` more of output stay within the limit.
+    pub(crate) fn may_output(&self, bytes: u64) -> Result<()> {
+        let asked = self.output_written.saturating_add(bytes);
+        match self.output_limit {
+            Some(allowed) if asked > allowed => {
+                let fault = LimitExceeded { limit: LimitKind::Output, allowed, asked };
+                Err(wasmtime::Error::new(Raised(fault.into())))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A fault raised inside a host function, carried through wasm as its error.
@@ -168,13 +186,7 @@ fn channel_write(mut caller: Caller<'_, GuestState>, ptr: u32, len: u32) -> Resu
     let len = len.min(i32::MAX as u32);
     let (data, state) = memory_of(&caller)?.data_and_store_mut(&mut caller);
     let bytes = region(data, ptr, len)?;
-    if let Some(allowed) = state.output_limit {
-        let asked = state.output_written.saturating_add(u64::from(len));
-        if asked > allowed {
-            let fault = LimitExceeded { limit: LimitKind::Output, allowed, asked };
-            return Err(wasmtime::Error::new(Raised(fault.into())));
-        }
-    }
+    state.may_output(u64::from(len))?;
     match state.channels.guest_write(bytes) {
         Transfer::Bytes(n) => {
             state.output_written += n as u64;
@@ -201,15 +213,30 @@ fn gateway(
     response: u32,
     response_cap: u32,
 ) -> Result<i32> {
-    if request_len > MAX_REQUEST {
-        return Ok(-errno::INVAL);
-    }
     let (data, state) = memory_of(&caller)?.data_and_store_mut(&mut caller);
+    match verb {
+        verb::TAKE_BATCH => {
+            return transfers::take_batch(state, region_mut(data, response, response_cap)?);
+        }
+        verb::GIVE_SCHEMA => {
+            return transfers::give_schema(state, region(data, request, request_len)?);
+        }
+        verb::GIVE_BATCH => {
+            let address = region(data, request, request_len)?.try_into();
+            let address = u32::from_le_bytes(address.map_err(|_| Raised::lie("a batch"))?);
+            return transfers::give_batch(state, data, address);
+        }
+        _ if request_len > MAX_REQUEST => return Ok(-errno::INVAL),
+        _ => {}
+    }
     let copied = region(data, request, request_len)?.to_vec();
     let answer = match verb {
         verb::ADMIT => admit(state, &copied),
         verb::MEMORY => {
             Ok(state.memory_limit.exceeded().map_or_else(Vec::new, |e| e.to_string().into_bytes()))
+        }
+        verb::PASSES_BATCHES => {
+            Ok(if state.channels.passes_batches() { vec![1] } else { Vec::new() })
         }
         verb::CONNECT | verb::RECEIVE | verb::SEND | verb::DISCONNECT => {
             match call_back(state, verb, &copied, response_cap) {

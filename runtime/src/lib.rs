@@ -12,9 +12,11 @@
 
 mod abi;
 mod admission;
+mod batches;
 mod cache;
 mod callback;
 mod channel;
+mod columns;
 mod compiled;
 mod cycles;
 mod engine;
@@ -32,12 +34,15 @@ mod poll_oneoff;
 mod recursion;
 mod sandbox;
 mod snapshot;
+mod transfers;
 mod watchdog;
 
 pub use admission::AdmitRule;
+pub use batches::{InputBatch, Output};
 pub use cache::{Cache, CacheError};
 pub use callback::CallbackRule;
 pub use channel::{Channels, READABLE, Ready, WRITABLE};
+pub use columns::{Node, OutputBatch};
 pub use engine::Engine;
 pub use fault::{Fault, ImageError, LimitExceeded};
 pub use grants::{ClockPolicy, DirGrant, Grants, RandomPolicy};

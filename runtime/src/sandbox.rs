@@ -156,6 +156,7 @@ impl Sandbox {
 
     /// Arms the time limits of a task that begins now; `None` twice disarms them.
     pub fn begin_task(&self, deadline: Option<Duration>, cpu: Option<Duration>) {
+        self.channels.pass_batches(false); // until the task says otherwise
         self.watched.begin(TaskLimits { deadline, cpu });
     }
 
@@ -244,6 +245,7 @@ impl Sandbox {
             },
             output_limit: spec.limits.output_bytes,
             output_written: 0,
+            output_schema: None,
             began,
         })
     }
@@ -406,7 +408,7 @@ fn set_stack_pointer(
 /// Refuses growth past the limit; Python then raises `MemoryError`.
 pub(crate) struct MemoryLimit {
     meter: Arc<Meter>,
-    bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 impl MemoryLimit {

@@ -14,6 +14,7 @@ final case class DavyConf private (
     logBytes: Long,
     openFiles: Int,
     channelBytes: Int,
+    columnar: Boolean,
     grantRead: Seq[Path],
     grantWrite: Seq[Path]
 )
@@ -89,6 +90,13 @@ object DavyConf {
     "256k",
     "Bytes that each direction between Spark and a sandbox buffers before its writer waits."
   )
+  private val Columnar = Setting(
+    "spark.davy.columnar",
+    Kind.flag,
+    "true",
+    "Whether Arrow batches pass through linear memory, with nodes of Davy's in the plan, instead of " +
+      "as streams of bytes. A session may set it too."
+  )
   private val GrantRead = Setting(
     "spark.davy.grant.read",
     Kind.directories,
@@ -114,6 +122,7 @@ object DavyConf {
     GrantRead,
     GrantWrite,
     ChannelBytes,
+    Columnar,
     CacheDir,
     CacheMaxBytes
   )
@@ -137,6 +146,7 @@ object DavyConf {
       logBytes = LogBytes.in(settings),
       openFiles = OpenFiles.in(settings),
       channelBytes = ChannelBytes.in(settings).toInt,
+      columnar = Columnar.in(settings),
       grantRead = GrantRead.in(settings),
       grantWrite = GrantWrite.in(settings)
     )

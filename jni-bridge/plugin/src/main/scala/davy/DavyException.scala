@@ -23,6 +23,9 @@ object DavyException {
     e
   }
 
+  def guest(what: String): DavyException =
+    new DavyException("guest", s"the guest broke its contract: $what")
+
   def stopped(reason: String): DavyException =
     new DavyException(Stopped, s"The sandbox was stopped: $reason")
 }

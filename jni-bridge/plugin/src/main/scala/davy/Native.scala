@@ -17,6 +17,13 @@ final class Native private[davy] () extends Sandboxes {
   @native override def stop(sandbox: Long, reason: String): Unit
   @native override def release(sandbox: Long): Unit
   @native override def beginTask(sandbox: Long, deadlineMillis: Long, cpuMillis: Long): Unit
+  @native override def putBatch(sandbox: Long, buffers: Array[Long]): Boolean
+  @native override def passBatches(sandbox: Long): Unit
+  @native override def batchesTaken(sandbox: Long): Long
+  @native override def withdrawBatches(sandbox: Long): Unit
+  @native override def takeSchema(sandbox: Long): Array[Byte]
+  @native override def takeBatch(sandbox: Long): Array[Long]
+  @native override def freeBatch(batch: Long): Unit
   @native override def stats(sandbox: Long): String
   @native override def engineStats(): String
 }

@@ -24,6 +24,8 @@ final class Sandbox(boot: () => Guest, limits: TaskLimits, released: () => Unit)
   private val users = new AtomicInteger(1)
   private val closed = new AtomicBoolean
   private val startLock = new Object
+  private val freeLock = new Object
+  private var freed = false
   @volatile private var guest: Guest = _
   @volatile private var ready = false
   @volatile private var stopReason: String = _
@@ -65,6 +67,20 @@ final class Sandbox(boot: () => Guest, limits: TaskLimits, released: () => Unit)
       n
     }
 
+  /** See [[Sandboxes.putBatch]]. */
+  def putBatch(buffers: Array[Long]): Boolean = use(g => g.sandboxes.putBatch(g.handle, buffers))
+
+  def passBatches(): Unit = use(g => g.sandboxes.passBatches(g.handle))
+  def batchesTaken: Long = use(g => g.sandboxes.batchesTaken(g.handle))
+  def takeSchema(): Array[Byte] = use(g => g.sandboxes.takeSchema(g.handle))
+  def takeBatch(): Array[Long] = use(g => g.sandboxes.takeBatch(g.handle))
+  def freeBatch(batch: Long): Unit = guest.sandboxes.freeBatch(batch)
+
+  /** After it, no memory of a batch that was put is read, whoever has closed what. */
+  def withdrawBatches(): Unit = freeLock.synchronized {
+    if (guest != null && !freed) guest.sandboxes.withdrawBatches(guest.handle)
+  }
+
   def closeInput(): Unit = ifStarted(g => g.sandboxes.closeInput(g.handle))
 
   /** Makes a waiting [[await]] of another thread return. */
@@ -99,7 +115,7 @@ final class Sandbox(boot: () => Guest, limits: TaskLimits, released: () => Unit)
     if (closed.compareAndSet(false, true)) leave()
   }
 
-  private def use(call: Guest => Int): Int = {
+  private def use[T](call: Guest => T): T = {
     if (!enter()) throw gone
     try call(started())
     finally leave()
@@ -140,7 +156,11 @@ final class Sandbox(boot: () => Guest, limits: TaskLimits, released: () => Unit)
   }
 
   private def leave(): Unit = if (users.decrementAndGet() == 0) {
-    try if (guest != null) guest.sandboxes.release(guest.handle)
+    try freeLock.synchronized {
+        withdrawBatches()
+        freed = true
+        if (guest != null) guest.sandboxes.release(guest.handle)
+      }
     finally released()
   }
 }

@@ -55,6 +55,33 @@ trait Sandboxes {
   /** Arms the limits of the task that begins now; 0 is none. */
   def beginTask(sandbox: Long, deadlineMillis: Long, cpuMillis: Long): Unit
 
+  /**
+   * Puts an Arrow batch for the guest: address and length of each of its buffers. They stay as they
+   * are until [[batchesTaken]] counts the batch or [[withdrawBatches]] has returned. False if the
+   * guest is gone.
+   */
+  def putBatch(sandbox: Long, buffers: Array[Long]): Boolean
+
+  /** Says, before its first byte, that the task that has begun passes batches. */
+  def passBatches(sandbox: Long): Unit
+
+  /** Batches that the guest has taken in its life. */
+  def batchesTaken(sandbox: Long): Long
+
+  /** Takes back all batches that the guest has not taken. */
+  def withdrawBatches(sandbox: Long): Unit
+
+  /** The schema that the guest has given, an Arrow schema message. */
+  def takeSchema(sandbox: Long): Array[Byte]
+
+  /**
+   * The next batch that the guest has given, validated: its handle, address, bytes, rows, number of
+   * nodes, number of buffers; then length and nulls of each node; then offset and length of each
+   * buffer. The memory is the caller's until [[freeBatch]].
+   */
+  def takeBatch(sandbox: Long): Array[Long]
+  def freeBatch(batch: Long): Unit
+
   /** JSON figures of one sandbox. */
   def stats(sandbox: Long): String
 

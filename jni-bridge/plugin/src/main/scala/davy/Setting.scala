@@ -78,6 +78,9 @@ private[davy] object Kind {
         .toRight(s"a whole number from $least to $most")
   )
 
+  val flag: Kind[Boolean] =
+    Kind("boolean", text => text.toLowerCase.toBooleanOption.toRight("true or false"))
+
   /** A path, or none. */
   val path: Kind[Option[Path]] = Kind(
     "path",

@@ -86,4 +86,11 @@ final class FakeSandboxes(room: Int = Int.MaxValue) extends Sandboxes {
     locked(calls += s"beginTask $deadlineMillis $cpuMillis")
   override def stats(sandbox: Long): String = "{}"
   override def engineStats(): String = "{}"
+  override def putBatch(sandbox: Long, buffers: Array[Long]): Boolean = true
+  override def passBatches(sandbox: Long): Unit = ()
+  override def batchesTaken(sandbox: Long): Long = 0
+  override def withdrawBatches(sandbox: Long): Unit = ()
+  override def takeSchema(sandbox: Long): Array[Byte] = Array.emptyByteArray
+  override def takeBatch(sandbox: Long): Array[Long] = Array.emptyLongArray
+  override def freeBatch(batch: Long): Unit = ()
 }

@@ -19,11 +19,21 @@ object DavyInstall {
     val conf = DavyConf.of(sc.conf.getAll)
     SparkPatch().foreach(problem => throw DavyException.host(problem))
     DavyWorkers.install(sc.env, conf, ImageOpening.of(conf))
+    if (conf.columnar) addExtension(sc)
     if (hasUnified) sc.conf.set(Unified, "false")
     // Workers call back to their executors; a guest has no network, but may have these sockets.
     val _ = sc.conf.setIfMissing(SparkFolders.UnixSockets, "true")
     JarShipping.ship(sc)
   }
+
+  /** Sessions are made after the plugin's driver part has started. */
+  private def addExtension(sc: SparkContext): Unit = {
+    val ours = "org.apache.spark.sql.davy.DavyExtensions"
+    val others = sc.conf.getOption(Extensions).toSeq.flatMap(_.split(',')).map(_.trim)
+    val all = others.filter(name => name.nonEmpty && name != ours) :+ ours
+    val _ = sc.conf.set(Extensions, all.mkString(","))
+  }
+  private val Extensions = "spark.sql.extensions"
 
   /**
    * An executor starts in any case: one whose plugin throws exits, Spark starts the next, and

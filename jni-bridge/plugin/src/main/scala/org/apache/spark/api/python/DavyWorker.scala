@@ -2,8 +2,10 @@ package org.apache.spark.api.python
 
 import java.nio.channels.{SelectionKey, Selector}
 
+import davy.Sandbox
+
 /** A Python worker that is a sandbox. Spark holds it exactly as it holds a worker process. */
-private[python] final class DavyWorker(val davyChannel: DavyChannel)
+private[spark] final class DavyWorker(private[python] val davyChannel: DavyChannel)
     extends PythonWorker(davyChannel) {
 
   private var current: Option[DavySelector] = None
@@ -29,6 +31,8 @@ private[python] final class DavyWorker(val davyChannel: DavyChannel)
     current.foreach(_.close())
     davyChannel.close()
   }
+
+  private[spark] def sandbox: Sandbox = davyChannel.sandbox
 
   def isStopped: Boolean = davyChannel.sandbox.isClosed
 }

@@ -1,0 +1,121 @@
+"""One process, one mode: throughput of Arrow functions.  Prints a JSON object.  Started by bench.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+
+import pandas as pd
+from pyspark.sql import SparkSession
+from pyspark.sql.functions import arrow_udf, col, pandas_udf, udf
+
+rows, tasks = int(sys.argv[1]), int(sys.argv[2])
+only = sys.argv[3] if len(sys.argv) > 3 else ""
+spark = SparkSession.builder.getOrCreate()
+jvm = spark.sparkContext._jvm
+
+
+@pandas_udf("double")
+def pandas_add(x: pd.Series) -> pd.Series:
+    return x + 1
+
+
+@pandas_udf("string")
+def pandas_append(s: pd.Series) -> pd.Series:
+    return s + "1"
+
+
+@pandas_udf("double")
+def pandas_sum(a: pd.Series, b: pd.Series, c: pd.Series, d: pd.Series) -> pd.Series:
+    return a + b + c + d
+
+
+@pandas_udf("double")
+def pandas_mean(x: pd.Series) -> float:
+    return x.mean()
+
+
+@arrow_udf("double")
+def arrow_add(x):
+    import pyarrow.compute as pc
+
+    return pc.add(x, 1)
+
+
+plain_add = udf(lambda x: x + 1, "long", useArrow=True)
+
+
+def identity(batches):
+    yield from batches
+
+
+def center(group):
+    return group.assign(x=group.x - group.x.mean())
+
+
+doubles = spark.range(0, rows, 1, tasks).select(col("id").cast("double").alias("x"))
+strings = spark.range(0, rows, 1, tasks).select(col("id").cast("string").alias("s"))
+groups = spark.range(0, rows // 4, 1, tasks).selectExpr("id % 1000 as k", "cast(id as double) as x")
+
+
+def parquet():
+    folder = os.path.join(tempfile.gettempdir(), f"davy-bench-parquet-{rows}")
+    if not os.path.exists(os.path.join(folder, "_SUCCESS")):
+        four = ", ".join(f"cast(id * {n} as double) as c{n}" for n in range(4))
+        spark.range(0, rows, 1, tasks).selectExpr(*four.split(", ")).write.mode("overwrite").parquet(folder)
+    return spark.read.parquet(folder)
+
+
+CASES = {
+    "pandas_udf x+1 on double": lambda: doubles.select(pandas_add("x")),
+    "pandas_udf on short string": lambda: strings.select(pandas_append("s")),
+    "arrow_udf x+1": lambda: doubles.select(arrow_add("x")),
+    "mapInArrow identity": lambda: doubles.mapInArrow(identity, "x double"),
+    "mapInPandas identity": lambda: doubles.mapInPandas(identity, "x double"),
+    "plain Arrow @udf x+1": lambda: spark.range(0, rows, 1, tasks).select(plain_add("id")),
+    "pandas_udf over Parquet, 4 columns": lambda: parquet().select(pandas_sum("c0", "c1", "c2", "c3")),
+    "applyInPandas, 1,000 groups (rows / 4)": lambda: groups.groupBy("k").applyInPandas(center, "k long, x double"),
+    "grouped-agg pandas_udf, 1,000 groups (rows / 4)": lambda: groups.groupBy("k").agg(pandas_mean("x")),
+}
+
+
+def cpu_seconds() -> float:
+    """Of the JVM and everything below it that has ended or lives."""
+    pid = jvm.java.lang.ProcessHandle.current().pid()
+    ticks, below = 0, {pid}
+    stats = {}
+    for other in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{other}/stat") as stat:
+                stats[int(other)] = stat.read().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+    grown = True
+    while grown:
+        more = {p for p, fields in stats.items() if int(fields[1]) in below} | below
+        grown, below = len(more) > len(below), more
+    for one in below & stats.keys():
+        ticks += sum(int(n) for n in stats[one][11:15])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+found = {}
+for name, case in CASES.items():
+    if only not in name:
+        continue
+    frame, took, used = case(), [], []
+    for _ in range(4):
+        start, cpu = time.perf_counter(), cpu_seconds()
+        frame.write.format("noop").mode("overwrite").save()
+        took.append(time.perf_counter() - start)
+        used.append(cpu_seconds() - cpu)
+    count = rows // 4 if "rows / 4" in name else rows
+    # The first run warms the JVM's code.
+    found[f"{name}, M rows/s"] = count / statistics.median(took[1:]) / 1e6
+    found[f"{name}, CPU s"] = statistics.median(used[1:])
+print("RESULT " + json.dumps(found), flush=True)
+spark.stop()

@@ -1,0 +1,150 @@
+"""Arrow batches through linear memory, where stock sends Arrow streams over a socket.
+
+The host announces each batch by a frame on the channel; the batch itself it writes straight into a
+buffer of the guest's, in which pyarrow sees its columns in place. Results go back as C data interface
+structs: the host copies their buffers out and checks them. Only PySpark's loading and dumping of
+streams is replaced; what it does with the batches is its own.
+
+Frames, big-endian: size (u32) and bytes of the schema; then for each batch 1, rows (u32), bytes
+(u64), numbers of nodes and buffers (u32 each), length and nulls of each node, place and length of
+each buffer (u64 each); at the end 0.
+"""
+
+import functools
+import struct
+import sys
+
+import _davy
+
+# Verbs of the host's gateway.
+_TAKE_BATCH, _GIVE_SCHEMA, _GIVE_BATCH, _PASSES_BATCHES = 7, 8, 9, 10
+# Frames of the results.
+_END, _BATCH, _STREAM, _SCHEMA = 0, 1, 2, 3
+_NOT_SUPPORTED = 58
+# Bytes of an ArrowArray struct on a 32-bit machine.
+_ARRAY = 64
+
+_input = _output = None
+_columnar = False
+
+
+def begin(infile, outfile):
+    """A command begins."""
+    global _input, _output, _columnar
+    _input, _output = infile, outfile
+    _columnar = bool(_davy.gateway(_PASSES_BATCHES, b""))
+
+
+def install():
+    """Hooks the two ends of Arrow streams, where they are the worker's own.
+
+    Below PySpark's serializers, so that tracebacks show the same lines as stock's.
+    """
+    ipc = sys.modules.get("pyarrow.ipc")
+    if ipc is None:
+        return
+    open_stream, writer = ipc.open_stream, ipc.RecordBatchStreamWriter
+
+    @functools.wraps(open_stream)
+    def open_stream_or_batches(source, **options):
+        ours = _columnar and source is _input
+        return _load(source) if ours else open_stream(source, **options)
+
+    def replace(name, ours):
+        original = getattr(writer, name)
+
+        @functools.wraps(original)
+        def method(self, *args, **kwargs):
+            results = self.__dict__.get("_davy")
+            return original(self, *args, **kwargs) if results is None else ours(results, *args)
+
+        setattr(writer, name, method)
+
+    start = writer.__init__
+
+    @functools.wraps(start)
+    def begin_results(self, sink, schema, **options):
+        if _columnar and sink is _output:
+            self._davy = _Results(sink, schema)
+        else:
+            start(self, sink, schema, **options)
+
+    ipc.open_stream = open_stream_or_batches
+    writer.__init__ = begin_results
+    replace("write_batch", _Results.write)
+    replace("close", _Results.close)
+
+
+def _load(stream):
+    import pyarrow as pa
+
+    size = struct.unpack(">I", stream.read(4))[0]
+    schema = pa.ipc.read_schema(pa.py_buffer(stream.read(size)))
+    types = schema.types
+    while struct.unpack(">I", stream.read(4))[0] == _BATCH:
+        rows, size, nodes, buffers = struct.unpack(">IQII", stream.read(20))
+        numbers = struct.unpack(f">{2 * (nodes + buffers)}Q", stream.read(16 * (nodes + buffers)))
+        memory = pa.py_buffer(_davy.gateway(_TAKE_BATCH, b"", size)) if size else None
+        places = iter(numbers[2 * nodes :])
+        slices = (memory.slice(at, length) if length else None for at, length in zip(places, places))
+        numbers = iter(numbers[: 2 * nodes])
+        columns = [_array(pa, kind, numbers, slices) for kind in types]
+        # A batch without columns would forget its rows; the host sends none.
+        yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _array(pa, kind, numbers, buffers):
+    length, nulls = next(numbers), next(numbers)
+    if pa.types.is_null(kind):
+        return pa.nulls(length)
+    own = [next(buffers) for _ in range(kind.num_buffers)]
+    if own[1:] and own[1] is None:
+        own[1] = pa.py_buffer(bytes(8))  # an absent buffer stands for validity only
+    if own[2:] and own[2] is None:
+        own[2] = pa.py_buffer(b"")
+    children = [_array(pa, kind.field(i).type, numbers, buffers) for i in range(kind.num_fields)]
+    return pa.Array.from_buffers(kind, length, own, nulls, 0, children)
+
+
+class _Results:
+    """The stream of results; its first batch decides the schema."""
+
+    def __init__(self, stream, schema):
+        import pyarrow as pa
+
+        self._pa, self._stream, self._schema, self._ipc = pa, stream, schema, None
+        plain = pa.schema([field.remove_metadata() for field in schema])
+        try:
+            _davy.gateway(_GIVE_SCHEMA, plain.serialize())
+        except OSError as error:
+            if error.errno != _NOT_SUPPORTED:
+                raise
+            # Types that have no way through memory, which Spark will refuse in its own words.
+            stream.write(struct.pack(">I", _STREAM))
+            self._ipc = pa.lib._RecordBatchStreamWriter()
+            self._ipc._open(stream, schema)
+            return
+        stream.write(struct.pack(">I", _SCHEMA))
+        self._place = pa.allocate_buffer(_ARRAY)
+
+    def write(self, batch):
+        if self._ipc is not None:
+            return self._ipc.write_batch(batch)
+        if not batch.schema.equals(self._schema):
+            # As Arrow's own writer says it.
+            raise self._pa.ArrowInvalid("Tried to write record batch with different schema")
+        address = self._place.address
+        batch._export_to_c(address)
+        try:
+            _davy.gateway(_GIVE_BATCH, struct.pack("<I", address))
+        finally:
+            self._pa.RecordBatch._import_from_c(address, self._schema)  # releases what was exported
+        self._stream.write(struct.pack(">I", _BATCH))
+        self._stream.flush()
+
+    def close(self):
+        if self._ipc is not None:
+            self._ipc.close()
+        else:
+            self._stream.write(struct.pack(">I", _END))
+

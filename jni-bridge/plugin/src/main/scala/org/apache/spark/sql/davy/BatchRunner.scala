@@ -1,0 +1,206 @@
+package org.apache.spark.sql.davy
+
+import java.io.{DataInputStream, DataOutputStream}
+import java.util.concurrent.ConcurrentLinkedQueue
+import java.util.concurrent.atomic.AtomicBoolean
+
+import davy.{DavyException, Sandbox}
+import org.apache.arrow.memory.BufferAllocator
+import org.apache.arrow.vector.ipc.ArrowStreamReader
+import org.apache.arrow.vector.types.pojo.Schema
+import org.apache.spark.{SparkEnv, TaskContext}
+import org.apache.spark.api.python._
+import org.apache.spark.sql.execution.metric.SQLMetric
+
+/**
+ * Runs an Arrow function in a sandbox: the command, exceptions, accumulators and the end go through
+ * the byte channel as Spark sends them; batches go through linear memory, each announced by a frame
+ * on the channel.
+ *
+ * @param stock Spark's runner of the same function
+ * @param wire the schema and order of the columns that the guest sees
+ * @param sent what was given to the guest, in order; whoever takes a batch out closes it. The runner
+ *   itself closes what the guest has taken if `keeps` is false.
+ */
+private[davy] final class BatchRunner(
+    stock: StockRunner,
+    wire: Wire,
+    sent: ConcurrentLinkedQueue[InputBatch],
+    keeps: Boolean,
+    allocator: BufferAllocator,
+    columnMetrics: ColumnMetrics
+) extends BasePythonRunner[InputBatch, OutputBatch](
+      stock.funcs,
+      stock.evalType,
+      stock.argOffsets,
+      stock.jobArtifact,
+      Map.empty
+    ) {
+
+  // What Spark's runner has of its own; the names without `override` are newer than Spark 4.0.
+  override val envVars: java.util.Map[String, String] = stock.get("envVars")
+  override val pythonExec: String = stock.get("pythonExec")
+  override val faultHandlerEnabled: Boolean = stock.get("faultHandlerEnabled")
+  override val idleTimeoutSeconds: Long = stock.get("idleTimeoutSeconds")
+  override val hideTraceback: Boolean = stock.get("hideTraceback")
+  override val simplifiedTraceback: Boolean = stock.get("simplifiedTraceback")
+  def killOnIdleTimeout: Boolean = stock.get("killOnIdleTimeout", false)
+  def tracebackDumpIntervalSeconds: Long = stock.get("tracebackDumpIntervalSeconds", 0L)
+  def killWorkerOnFlushFailure: Boolean = stock.get("killWorkerOnFlushFailure", true)
+  def tracebackWithLocals: Boolean = stock.get("tracebackWithLocals", false)
+  def runnerConf: Map[String, String] = stock.get("runnerConf", Map.empty[String, String])
+  def evalConf: Map[String, String] = stock.get("evalConf", Map.empty[String, String])
+
+  /** One frame a write: Spark collects as many bytes before it hands them over. */
+  override val bufferSize: Int = 4
+
+  override protected def newWriter(
+      env: SparkEnv,
+      worker: PythonWorker,
+      input: Iterator[InputBatch],
+      partition: Int,
+      context: TaskContext
+  ): Writer = new Writer(env, worker, input, partition, context) {
+    private val writeStock = stock.commandWriter(env, worker, partition, context)
+    private val sandbox = BatchRunner.sandboxOf(worker)
+    private var begun = false
+    sandbox.passBatches()
+    private val takenBefore = sandbox.batchesTaken
+    private var closed = 0L
+    context.addTaskCompletionListener[Unit](_ => sandbox.withdrawBatches())
+
+    override protected def writeCommand(out: DataOutputStream): Unit = writeStock(out)
+
+    override def writeNextInputToStream(out: DataOutputStream): Boolean = {
+      if (!begun) {
+        begun = true
+        out.writeInt(wire.schema.length)
+        out.write(wire.schema)
+      }
+      if (!keeps) closeTaken()
+      if (!input.hasNext) {
+        out.writeInt(BatchRunner.End)
+        return false
+      }
+      val started = System.nanoTime()
+      val batch = input.next()
+      columnMetrics.gathered(System.nanoTime() - started)
+      sent.add(batch)
+      val put = wire.put(batch, sandbox)
+      columnMetrics.sent(batch.rows, put.bytes)
+      put.announce(out)
+      true
+    }
+
+    private def closeTaken(): Unit = {
+      val taken = sandbox.batchesTaken - takenBefore
+      while (closed < taken && !sent.isEmpty) {
+        sent.poll().close()
+        closed += 1
+      }
+    }
+  }
+
+  override protected def newReaderIterator(
+      stream: DataInputStream,
+      writer: Writer,
+      startTime: Long,
+      env: SparkEnv,
+      worker: PythonWorker,
+      handle: Option[Int],
+      releasedOrClosed: AtomicBoolean,
+      context: TaskContext
+  ): Iterator[OutputBatch] =
+    new ReaderIterator(stream, writer, startTime, env, worker, handle, releasedOrClosed, context) {
+      private val sandbox = BatchRunner.sandboxOf(worker)
+      private var schema: Schema = _
+      // Types that have no way through memory come as Spark's own stream.
+      private var ipc: ArrowStreamReader = _
+
+      override protected def read(): OutputBatch = {
+        writer.exception.foreach(throw _)
+        try {
+          if (ipc != null) fromStream()
+          else if (schema != null) fromMemory()
+          else fromControl()
+        } catch handleException
+      }
+
+      private def fromMemory(): OutputBatch = stream.readInt() match {
+        case BatchRunner.Batch =>
+          val batch = OutputBatch.take(sandbox, schema, allocator)
+          columnMetrics.received(batch.rows, batch.bytes)
+          batch
+        case BatchRunner.End =>
+          schema = null
+          fromControl()
+        case other => throw BatchRunner.wrong(other)
+      }
+
+      private def fromStream(): OutputBatch =
+        if (ipc.loadNextBatch()) {
+          val root = ipc.getVectorSchemaRoot
+          val batch = new OutputBatch(root.slice(0))
+          columnMetrics.received(batch.rows, batch.bytes)
+          batch
+        } else {
+          ipc.close(false)
+          ipc = null
+          fromControl()
+        }
+
+      private def fromControl(): OutputBatch = stream.readInt() match {
+        case SpecialLengths.START_ARROW_STREAM =>
+          stream.readInt() match {
+            case BatchRunner.Schema => schema = OutputBatch.schema(sandbox.takeSchema())
+            case BatchRunner.Stream => ipc = new ArrowStreamReader(stream, allocator)
+            case other => throw BatchRunner.wrong(other)
+          }
+          read()
+        case SpecialLengths.TIMING_DATA =>
+          handleTimingData()
+          read()
+        case SpecialLengths.PYTHON_EXCEPTION_THROWN => throw handlePythonException()
+        case SpecialLengths.END_OF_DATA_SECTION =>
+          handleEndOfDataSection()
+          null
+        case other => throw BatchRunner.wrong(other)
+      }
+    }
+}
+
+private[davy] object BatchRunner {
+
+  // Frames.
+  val End = 0
+  val Batch = 1
+  val Stream = 2
+  val Schema = 3
+
+  def sandboxOf(worker: PythonWorker): Sandbox = worker match {
+    case davy: DavyWorker => davy.sandbox
+    case _ =>
+      throw DavyException.host(
+        "this executor runs Python in processes: Davy is on the driver only. What to do: make the " +
+          "jar known to the executors (--jars) and set spark.plugins before the application starts"
+      )
+  }
+
+  private def wrong(frame: Int): DavyException =
+    DavyException.guest(s"it sent the frame $frame among its batches")
+}
+
+/** The figures of one node, added to from its tasks. */
+private[davy] final case class ColumnMetrics(metrics: Map[String, SQLMetric]) {
+  def gathered(nanos: Long): Unit = metrics("davyGather") += nanos
+  def sent(rows: Int, bytes: Long): Unit = {
+    metrics("pythonDataSent") += bytes
+    metrics("davyRowsSent") += rows
+    metrics("davyBatchesSent") += 1
+  }
+  def received(rows: Int, bytes: Long): Unit = {
+    metrics("pythonDataReceived") += bytes
+    metrics("pythonNumRowsReceived") += rows
+    metrics("davyBatchesReceived") += 1
+  }
+}

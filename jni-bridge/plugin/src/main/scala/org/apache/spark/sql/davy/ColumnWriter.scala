@@ -1,0 +1,215 @@
+package org.apache.spark.sql.davy
+
+import org.apache.arrow.vector._
+import org.apache.spark.sql.catalyst.expressions.SpecializedGetters
+import org.apache.spark.sql.execution.arrow.SparkFieldWriter
+import org.apache.spark.unsafe.Platform
+import org.apache.spark.unsafe.types.UTF8String
+
+/**
+ * Writes the values of one column into an Arrow vector. Row `at` is written after row `at - 1`.
+ *
+ * Numbers, dates, times and strings go straight to memory; all else goes through Spark's writers,
+ * which cost several calls a value.
+ */
+private[davy] abstract class ColumnWriter(val vector: FieldVector) {
+  def write(row: SpecializedGetters, ordinal: Int, at: Int): Unit
+
+  /** Makes the vector one of `rows` values. */
+  def finish(rows: Int): Unit
+
+  /** Bytes of the first `rows` values, as Spark counts them for its limit on a batch. */
+  def sizeInBytes(rows: Int): Long
+
+  /** Bytes of a value if every value has the same; bits of validity apart. */
+  def fixedWidth: Option[Int] = None
+}
+
+private[davy] object ColumnWriter {
+
+  /** Allocates `vector` for `rows` values, more if need be later. */
+  def of(vector: FieldVector, rows: Int): ColumnWriter = {
+    vector.setInitialCapacity(rows)
+    vector.allocateNew()
+    vector match {
+      case v: TinyIntVector => new ByteWriter(v)
+      case v: SmallIntVector => new ShortWriter(v)
+      case v: IntVector => new IntWriter(v)
+      case v: DateDayVector => new IntWriter(v)
+      case v: IntervalYearVector => new IntWriter(v)
+      case v: BigIntVector => new LongWriter(v)
+      case v: TimeStampMicroTZVector => new LongWriter(v)
+      case v: TimeStampMicroVector => new LongWriter(v)
+      case v: DurationVector => new LongWriter(v)
+      case v: Float4Vector => new FloatWriter(v)
+      case v: Float8Vector => new DoubleWriter(v)
+      case v: VarCharVector => new StringWriter(v)
+      case v: VarBinaryVector => new BinaryWriter(v)
+      case other => new GeneralWriter(other)
+    }
+  }
+
+  /** Bytes of a validity bitmap. */
+  def bitmapBytes(rows: Int): Int = (rows + 7) / 8
+}
+
+private[davy] final class GeneralWriter(vector: FieldVector) extends ColumnWriter(vector) {
+  private val writer = new SparkFieldWriter(vector)
+  override def write(row: SpecializedGetters, ordinal: Int, at: Int): Unit =
+    writer.write(row, ordinal)
+  override def finish(rows: Int): Unit = writer.finish()
+  override def sizeInBytes(rows: Int): Long = writer.sizeInBytes(rows)
+}
+
+/** The validity bitmap: untouched until the first null. */
+private[davy] final class Validity {
+  var address: Long = 0
+  private var nulls = false
+
+  def setNull(at: Int): Unit = {
+    if (!nulls) {
+      nulls = true
+      fill(at)
+      // The bits of this byte that are not known yet.
+      if (at % 8 != 0) {
+        val last = address + at / 8
+        Platform.putByte(null, last, (Platform.getByte(null, last) & ((1 << at % 8) - 1)).toByte)
+      }
+    }
+  }
+
+  def setValid(at: Int): Unit = if (nulls) {
+    val place = address + at / 8
+    Platform.putByte(null, place, (Platform.getByte(null, place) | 1 << at % 8).toByte)
+  }
+
+  def finish(rows: Int): Unit = if (!nulls) fill(rows)
+
+  private def fill(rows: Int): Unit =
+    Platform.setMemory(address, -1.toByte, ColumnWriter.bitmapBytes(rows).toLong)
+}
+
+/** Values of one width. Fresh memory is zero, so a null leaves zeros. */
+private[davy] abstract class FixedWriter(vector: BaseFixedWidthVector, width: Int)
+    extends ColumnWriter(vector) {
+  private val validity = new Validity
+  private var values = 0L
+  private var capacity = 0
+  locate()
+
+  protected def put(row: SpecializedGetters, ordinal: Int, address: Long): Unit
+
+  final override def write(row: SpecializedGetters, ordinal: Int, at: Int): Unit = {
+    if (at >= capacity) {
+      vector.reAlloc()
+      locate()
+    }
+    if (row.isNullAt(ordinal)) validity.setNull(at)
+    else {
+      put(row, ordinal, values + at.toLong * width)
+      validity.setValid(at)
+    }
+  }
+
+  final override def finish(rows: Int): Unit = {
+    validity.finish(rows)
+    vector.setValueCount(rows)
+  }
+
+  final override def sizeInBytes(rows: Int): Long =
+    rows.toLong * width + ColumnWriter.bitmapBytes(rows)
+
+  final override def fixedWidth: Option[Int] = Some(width)
+
+  private def locate(): Unit = {
+    values = vector.getDataBufferAddress
+    validity.address = vector.getValidityBufferAddress
+    capacity = vector.getValueCapacity
+  }
+}
+
+private[davy] final class ByteWriter(v: BaseFixedWidthVector) extends FixedWriter(v, 1) {
+  override def put(row: SpecializedGetters, ordinal: Int, address: Long): Unit =
+    Platform.putByte(null, address, row.getByte(ordinal))
+}
+private[davy] final class ShortWriter(v: BaseFixedWidthVector) extends FixedWriter(v, 2) {
+  override def put(row: SpecializedGetters, ordinal: Int, address: Long): Unit =
+    Platform.putShort(null, address, row.getShort(ordinal))
+}
+private[davy] final class IntWriter(v: BaseFixedWidthVector) extends FixedWriter(v, 4) {
+  override def put(row: SpecializedGetters, ordinal: Int, address: Long): Unit =
+    Platform.putInt(null, address, row.getInt(ordinal))
+}
+private[davy] final class LongWriter(v: BaseFixedWidthVector) extends FixedWriter(v, 8) {
+  override def put(row: SpecializedGetters, ordinal: Int, address: Long): Unit =
+    Platform.putLong(null, address, row.getLong(ordinal))
+}
+private[davy] final class FloatWriter(v: BaseFixedWidthVector) extends FixedWriter(v, 4) {
+  override def put(row: SpecializedGetters, ordinal: Int, address: Long): Unit =
+    Platform.putFloat(null, address, row.getFloat(ordinal))
+}
+private[davy] final class DoubleWriter(v: BaseFixedWidthVector) extends FixedWriter(v, 8) {
+  override def put(row: SpecializedGetters, ordinal: Int, address: Long): Unit =
+    Platform.putDouble(null, address, row.getDouble(ordinal))
+}
+
+/** Values of any length, with 32-bit offsets. */
+private[davy] abstract class VariableWriter(vector: BaseVariableWidthVector)
+    extends ColumnWriter(vector) {
+  private val validity = new Validity
+  private var offsets = 0L
+  private var values = 0L
+  private var capacity = 0
+  private var room = 0L
+  private var end = 0L
+  locate()
+
+  protected def bytesOf(row: SpecializedGetters, ordinal: Int): UTF8String
+
+  final override def write(row: SpecializedGetters, ordinal: Int, at: Int): Unit = {
+    if (at >= capacity) {
+      vector.reallocValidityAndOffsetBuffers()
+      locate()
+    }
+    if (row.isNullAt(ordinal)) validity.setNull(at)
+    else {
+      val bytes = bytesOf(row, ordinal)
+      val length = bytes.numBytes
+      if (end + length > room) {
+        // Throws where more than 2^31 bytes would be needed, as it does for Spark.
+        vector.reallocDataBuffer(math.max(end + length, math.min(2 * room, Int.MaxValue - 16L)))
+        locate()
+      }
+      bytes.writeToMemory(null, values + end)
+      end += length
+      validity.setValid(at)
+    }
+    Platform.putInt(null, offsets + 4L * (at + 1), end.toInt)
+  }
+
+  final override def finish(rows: Int): Unit = {
+    validity.finish(rows)
+    vector.setLastSet(rows - 1)
+    vector.setValueCount(rows)
+  }
+
+  final override def sizeInBytes(rows: Int): Long =
+    if (rows == 0) 0 else ColumnWriter.bitmapBytes(rows) + 4L * (rows + 1) + end
+
+  private def locate(): Unit = {
+    offsets = vector.getOffsetBufferAddress
+    values = vector.getDataBufferAddress
+    validity.address = vector.getValidityBufferAddress
+    capacity = vector.getValueCapacity
+    room = vector.getDataBuffer.capacity()
+  }
+}
+
+private[davy] final class StringWriter(v: BaseVariableWidthVector) extends VariableWriter(v) {
+  override def bytesOf(row: SpecializedGetters, ordinal: Int): UTF8String =
+    row.getUTF8String(ordinal)
+}
+private[davy] final class BinaryWriter(v: BaseVariableWidthVector) extends VariableWriter(v) {
+  override def bytesOf(row: SpecializedGetters, ordinal: Int): UTF8String =
+    UTF8String.fromBytes(row.getBinary(ordinal))
+}

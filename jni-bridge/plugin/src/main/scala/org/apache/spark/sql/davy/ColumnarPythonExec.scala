@@ -1,0 +1,119 @@
+package org.apache.spark.sql.davy
+
+import scala.jdk.CollectionConverters._
+
+import org.apache.arrow.memory.BufferAllocator
+import org.apache.arrow.vector.types.pojo.{Field, Schema}
+import org.apache.spark.TaskContext
+import org.apache.spark.api.python.PythonEvalType
+import org.apache.spark.rdd.RDD
+import org.apache.spark.sql.catalyst.InternalRow
+import org.apache.spark.sql.catalyst.expressions.{Attribute, PythonUDF}
+import org.apache.spark.sql.errors.QueryExecutionErrors
+import org.apache.spark.sql.execution._
+import org.apache.spark.sql.execution.metric.{SQLMetric, SQLMetrics}
+import org.apache.spark.sql.types._
+import org.apache.spark.sql.util.ArrowUtils
+
+/** What Davy's nodes for Arrow functions have in common: rows or columns in, columns out. */
+trait ColumnarPythonExec extends UnaryExecNode {
+
+  /** The functions, for the plan's text. */
+  def functions: Seq[PythonUDF]
+
+  final override def supportsColumnar: Boolean = true
+
+  override protected def doExecute(): RDD[InternalRow] = ColumnarToRowExec(this).execute()
+
+  /** Kind of the functions; see `PythonEvalType`. */
+  def evalType: Int
+
+  override protected def stringArgs: Iterator[Any] =
+    Iterator(functions.mkString("[", ", ", "]"), PythonEvalType.toString(evalType), "through linear memory")
+
+  protected def columnMetrics: Map[String, SQLMetric] = Map(
+    "davyGather" -> SQLMetrics.createNanoTimingMetric(sparkContext, "time to gather rows into batches"),
+    "davyRowsSent" -> SQLMetrics.createMetric(sparkContext, "rows sent to the sandbox"),
+    "davyBatchesSent" -> SQLMetrics.createMetric(sparkContext, "batches sent to the sandbox"),
+    "davyBatchesReceived" -> SQLMetrics.createMetric(sparkContext, "batches received from the sandbox")
+  )
+
+  protected def limits: BatchLimits =
+    BatchLimits(conf.arrowMaxRecordsPerBatch, conf.arrowMaxBytesPerBatch)
+
+  /** The child's rows; of a columnar child, without a detour through unsafe rows. */
+  protected def childRows: RDD[InternalRow] =
+    if (child.supportsColumnar)
+      child.executeColumnar().mapPartitionsInternal(_.flatMap(_.rowIterator.asScala))
+    else child.execute()
+}
+
+private[davy] object ArrowSchemas {
+
+  /** The schema of the arguments, as Spark makes it. */
+  def of(schema: StructType, settings: StockSettings): Schema =
+    toArrow(schema, settings.timeZone, errorOnDuplicates = true, settings.largeVarTypes)
+
+  /** Fields of columns that stay on the host: nobody reads their names. */
+  def kept(attributes: Seq[Attribute], timeZone: String): Array[Field] = {
+    val schema = StructType(attributes.zipWithIndex.map { case (a, i) =>
+      StructField(s"_$i", a.dataType, a.nullable)
+    })
+    toArrow(schema, timeZone, errorOnDuplicates = false, large = false).getFields.asScala.toArray
+  }
+
+  /** Spark 4.3 has one parameter more, with a default. */
+  private def toArrow(schema: StructType, zone: String, errorOnDuplicates: Boolean, large: Boolean) = {
+    val methods = ArrowUtils.getClass.getMethods.filter(_.getName == "toArrowSchema")
+    val method = methods.maxBy(_.getParameterCount)
+    val args = Seq[AnyRef](schema, zone, Boolean.box(errorOnDuplicates), Boolean.box(large))
+    val more = (args.length until method.getParameterCount).map { i =>
+      ArrowUtils.getClass.getMethod(s"toArrowSchema$$default$$${i + 1}").invoke(ArrowUtils)
+    }
+    try method.invoke(ArrowUtils, args ++ more: _*).asInstanceOf[Schema]
+    catch { case e: java.lang.reflect.InvocationTargetException => throw e.getCause }
+  }
+
+  /** Memory of one task's batches, which must be free when the task ends. */
+  def allocator(context: TaskContext): BufferAllocator = {
+    val allocator = ArrowUtils.rootAllocator.newChildAllocator(
+      s"davy batches of task ${context.taskAttemptId()}",
+      0,
+      Long.MaxValue
+    )
+    context.addTaskCompletionListener[Unit](_ => allocator.close())
+    allocator
+  }
+
+  /** Whether Arrow vectors can hold the type and give it back unchanged. */
+  def holds(kind: DataType): Boolean = kind match {
+    case BooleanType | ByteType | ShortType | IntegerType | LongType | FloatType | DoubleType |
+        BinaryType | DateType | TimestampType | TimestampNTZType =>
+      true
+    case _: DecimalType | _: YearMonthIntervalType | _: DayTimeIntervalType => true
+    // Not its subclasses char and varchar, which Spark checks at other places.
+    case s: StringType => s.getClass.getSimpleName.startsWith("StringType")
+    case ArrayType(element, _) => holds(element)
+    case MapType(key, value, _) => holds(key) && holds(value)
+    case s: StructType => s.nonEmpty && s.forall(f => holds(f.dataType))
+    case _ => false
+  }
+}
+
+private[davy] object OutputTypes {
+
+  /** As Spark: columns of other types than declared are an error of the function's. */
+  def check(expected: Seq[DataType], batch: OutputBatch): Unit = {
+    val actual = batch.columns.map(_.dataType()).toSeq
+    if (!DataType.equalsIgnoreCompatibleCollation(expected, actual))
+      throw mismatch("pandas_udf()", expected, actual)
+  }
+
+  def mismatch(operation: String, expected: Seq[DataType], actual: Seq[DataType]): Throwable = {
+    val kinds = Seq(classOf[String], classOf[Seq[_]], classOf[Seq[_]])
+    QueryExecutionErrors.getClass
+      .getMethod("arrowDataTypeMismatchError", kinds: _*)
+      .invoke(QueryExecutionErrors, operation, expected, actual)
+      .asInstanceOf[Throwable]
+  }
+}

@@ -1,0 +1,150 @@
+package org.apache.spark.sql.davy
+
+import java.util.concurrent.ConcurrentLinkedQueue
+import scala.collection.mutable.ArrayBuffer
+
+import org.apache.spark.TaskContext
+import org.apache.spark.api.python.ChainedPythonFunctions
+import org.apache.spark.rdd.RDD
+import org.apache.spark.sql.catalyst.InternalRow
+import org.apache.spark.sql.catalyst.expressions._
+import org.apache.spark.sql.execution.SparkPlan
+import org.apache.spark.sql.execution.metric.SQLMetric
+import org.apache.spark.sql.execution.python.{EvalPythonEvaluatorFactory, PythonSQLMetrics}
+import org.apache.spark.sql.execution.python.EvalPythonExec.ArgumentMetadata
+import org.apache.spark.sql.types._
+import org.apache.spark.sql.vectorized.ColumnarBatch
+
+/**
+ * Scalar pandas and Arrow functions, and plain ones that Spark sends as Arrow, through linear
+ * memory. The child's columns stay in host memory and are joined to the results as they are.
+ */
+case class DavyArrowEvalPythonExec(
+    udfs: Seq[PythonUDF],
+    resultAttrs: Seq[Attribute],
+    child: SparkPlan,
+    evalType: Int,
+    settings: StockSettings
+) extends ColumnarPythonExec
+    with PythonSQLMetrics {
+
+  override def output: Seq[Attribute] = child.output ++ resultAttrs
+  override def producedAttributes: AttributeSet = AttributeSet(resultAttrs)
+  override def functions: Seq[PythonUDF] = udfs
+  override lazy val metrics: Map[String, SQLMetric] = pythonMetrics ++ columnMetrics
+
+  override protected def doExecuteColumnar(): RDD[ColumnarBatch] = {
+    val stage = ScalarStage(
+      child.output,
+      udfs,
+      output,
+      settings.copy(metrics = pythonMetrics),
+      limits,
+      ColumnMetrics(metrics)
+    )
+    childRows.mapPartitionsInternal(stage.run)
+  }
+
+  override protected def withNewChildInternal(newChild: SparkPlan): SparkPlan =
+    copy(child = newChild)
+}
+
+/** What the tasks of the node do. */
+private[davy] final case class ScalarStage(
+    childOutput: Seq[Attribute],
+    udfs: Seq[PythonUDF],
+    output: Seq[Attribute],
+    settings: StockSettings,
+    limits: BatchLimits,
+    metrics: ColumnMetrics
+) {
+
+  def run(rows: Iterator[InternalRow]): Iterator[ColumnarBatch] = {
+    val context = TaskContext.get()
+    val call = CapturedCall(childOutput, udfs, output)
+    val inputs = ScalarStage.inputs(udfs)
+    val own = childOutput.length
+    // A column of the child's serves as an argument as it is; all else is computed.
+    val places = inputs.map(e => childOutput.indexWhere(a => e.semanticEquals(a)))
+    val computed = inputs.zip(places).collect { case (e, -1) => e }
+    val counter = Iterator.from(own)
+    val arguments = places.map(i => if (i < 0) counter.next() else i).toArray
+    val extra =
+      if (computed.isEmpty) identity[InternalRow] _
+      else {
+        val projection = MutableProjection.create(computed, childOutput)
+        projection.initialize(context.partitionId())
+        projection
+      }
+    val schema = ArrowSchemas.of(call.schema, settings)
+    val kept = ArrowSchemas.kept(childOutput, settings.timeZone)
+    val added = places.zipWithIndex.collect { case (-1, i) => schema.getFields.get(i) }
+    val shape = BatchShape(kept ++ added, own, arguments)
+
+    val allocator = ArrowSchemas.allocator(context)
+    val sent = new ConcurrentLinkedQueue[InputBatch]
+    val batches = new InputBatches(rows, shape, extra, limits, allocator)
+    val runner = new BatchRunner(
+      StockRunner.scalar(call.funcs, call.arguments, call.schema, settings),
+      Wire(schema, arguments, struct = false),
+      sent,
+      keeps = true,
+      allocator,
+      metrics
+    )
+    val results = runner.compute(batches, context.partitionId(), context)
+    new JoinedBatches(results, sent, own, ScalarStage.types(output.drop(own)), allocator, context)
+  }
+}
+
+private[davy] object ScalarStage {
+
+  /** The arguments of all functions, each once, in the order of Spark's schema for them. */
+  def inputs(udfs: Seq[PythonUDF]): Seq[Expression] = {
+    def leaves(udf: PythonUDF): Seq[Expression] = udf.children match {
+      case Seq(inner: PythonUDF) => leaves(inner)
+      case children => children
+    }
+    val all = ArrayBuffer[Expression]()
+    udfs.flatMap(leaves).foreach { e =>
+      val value = e match {
+        case NamedArgumentExpression(_, named) => named
+        case plain => plain
+      }
+      if (!all.exists(_.semanticEquals(value))) all += value
+    }
+    all.toSeq
+  }
+
+  /** The types that the results must have. */
+  def types(results: Seq[Attribute]): Seq[DataType] = results.map(_.dataType.transformRecursively {
+    case udt: UserDefinedType[_] => udt.sqlType
+  })
+}
+
+/** How Spark calls the functions: what its own factory would give to its runner. */
+private[davy] final case class CapturedCall(
+    funcs: Seq[(ChainedPythonFunctions, Long)],
+    arguments: Array[Array[ArgumentMetadata]],
+    schema: StructType
+)
+
+private[davy] object CapturedCall {
+  def apply(child: Seq[Attribute], udfs: Seq[PythonUDF], output: Seq[Attribute]): CapturedCall = {
+    var captured: CapturedCall = null
+    val factory = new EvalPythonEvaluatorFactory(child, udfs, output) {
+      override protected def evaluate(
+          funcs: Seq[(ChainedPythonFunctions, Long)],
+          argMetas: Array[Array[ArgumentMetadata]],
+          iter: Iterator[InternalRow],
+          schema: StructType,
+          context: TaskContext
+      ): Iterator[InternalRow] = {
+        captured = new CapturedCall(funcs, argMetas, schema)
+        Iterator.empty
+      }
+    }
+    val _ = factory.createEvaluator().eval(0, Iterator.empty)
+    captured
+  }
+}

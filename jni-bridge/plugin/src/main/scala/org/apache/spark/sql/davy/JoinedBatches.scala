@@ -1,0 +1,89 @@
+package org.apache.spark.sql.davy
+
+import java.util.concurrent.ConcurrentLinkedQueue
+import scala.jdk.CollectionConverters._
+
+import davy.DavyException
+import org.apache.arrow.memory.BufferAllocator
+import org.apache.arrow.vector.ValueVector
+import org.apache.spark.TaskContext
+import org.apache.spark.sql.types.DataType
+import org.apache.spark.sql.vectorized.{ArrowColumnVector, ColumnVector, ColumnarBatch}
+
+/**
+ * Columns of the input beside those of the results, row by row. A function of iterators may cut its
+ * results elsewhere than its input was cut: then both are sliced.
+ *
+ * A batch is valid until the next one is asked for.
+ *
+ * @param sent the input, in the order in which the guest got it
+ * @param own columns of the input that are kept
+ */
+private[davy] final class JoinedBatches(
+    results: Iterator[OutputBatch],
+    sent: ConcurrentLinkedQueue[InputBatch],
+    own: Int,
+    types: Seq[DataType],
+    allocator: BufferAllocator,
+    context: TaskContext
+) extends Iterator[ColumnarBatch] {
+
+  private var input: InputBatch = _
+  private var inputAt = 0
+  private var result: OutputBatch = _
+  private var resultAt = 0
+  private var slices: Seq[ValueVector] = Nil
+
+  // Before the allocator closes, which was registered earlier.
+  context.addTaskCompletionListener[Unit] { _ =>
+    closeSlices()
+    if (result != null) result.close()
+    if (input != null) input.close()
+    sent.iterator.asScala.foreach(_.close())
+    sent.clear()
+  }
+
+  override def hasNext: Boolean = {
+    while ((result == null || resultAt == result.rows) && results.hasNext) {
+      closeSlices()
+      if (result != null) result.close()
+      result = results.next()
+      resultAt = 0
+      OutputTypes.check(types, result)
+    }
+    result != null && resultAt < result.rows
+  }
+
+  override def next(): ColumnarBatch = {
+    if (!hasNext) throw new NoSuchElementException
+    closeSlices()
+    while (input == null || inputAt == input.rows) {
+      if (input != null) input.close()
+      input = sent.poll()
+      inputAt = 0
+      if (input == null) throw DavyException.guest("it gave more rows than it was given")
+    }
+    val n = math.min(input.rows - inputAt, result.rows - resultAt)
+    val columns: Array[ColumnVector] =
+      if (n == input.rows && n == result.rows)
+        input.columns.take(own).map(new ArrowColumnVector(_)) ++ result.columns
+      else
+        input.columns.take(own).map(v => slice(v, inputAt, n)) ++
+          result.columns.map(c => slice(c.getValueVector, resultAt, n))
+    inputAt += n
+    resultAt += n
+    new ColumnarBatch(columns, n)
+  }
+
+  private def slice(vector: ValueVector, from: Int, rows: Int): ColumnVector = {
+    val pair = vector.getTransferPair(allocator)
+    pair.splitAndTransfer(from, rows)
+    slices = slices :+ pair.getTo
+    new ArrowColumnVector(pair.getTo)
+  }
+
+  private def closeSlices(): Unit = {
+    slices.foreach(_.close())
+    slices = Nil
+  }
+}

@@ -1,0 +1,142 @@
+//! Arrow batches between the host and one guest, beside the byte channels: a frame on a channel
+//! announces each batch, the batch itself is copied once.
+//!
+//! In: the embedder puts a batch, whose buffers stay its own; the guest takes it, and its bytes go
+//! straight into linear memory. Out: the guest gives a batch ([`crate::columns`] copies and
+//! validates it), the host takes it. Both queues are short: a full one makes its writer wait.
+
+use crate::channel::{Channels, Transfer};
+use crate::columns::OutputBatch;
+use std::collections::VecDeque;
+use std::sync::PoisonError;
+
+/// Batches that wait for the guest before the input channel counts as full.
+const MOST_PENDING: usize = 2;
+/// Batches and schemas that wait for the host before the guest waits.
+const MOST_GIVEN: usize = 3;
+
+/// One batch for the guest, in memory of the embedder's.
+pub trait InputBatch: Send {
+    /// Bytes of the batch as the guest sees it.
+    fn bytes(&self) -> usize;
+    /// Writes exactly [`InputBatch::bytes`] bytes.
+    fn copy_to(&self, into: &mut [u8]);
+}
+
+/// What a guest gives: a stream's schema, then its batches.
+#[derive(Debug)]
+pub enum Output {
+    /// An Arrow schema message, encoded by the host after it had read the guest's.
+    Schema(Vec<u8>),
+    /// A validated batch.
+    Batch(OutputBatch),
+}
+
+/// The part of the channels' state that is about batches.
+#[derive(Default)]
+pub(crate) struct Batches {
+    /// The task passes batches.
+    passes: bool,
+    pending: VecDeque<Box<dyn InputBatch>>,
+    /// The guest's thread copies a batch now, outside of the lock.
+    taking: bool,
+    taken: u64,
+    given: VecDeque<Output>,
+}
+
+impl std::fmt::Debug for Batches {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Batches { passes, pending, taking, taken, given } = self;
+        write!(f, "passes {passes}, pending {}, taking {taking}, taken {taken}, given {}", pending.len(), given.len())
+    }
+}
+
+impl Batches {
+    /// Whether the frame that announces one more batch has to wait.
+    pub(crate) fn full(&self) -> bool {
+        self.pending.len() > MOST_PENDING
+    }
+}
+
+impl Channels {
+    /// Host: whether the task that begins passes batches, before its first byte.
+    pub fn pass_batches(&self, passes: bool) {
+        self.lock().batches.passes = passes;
+    }
+
+    pub(crate) fn passes_batches(&self) -> bool {
+        self.lock().batches.passes
+    }
+
+    /// Host: puts a batch; its frame is written to the channel after it. `false` if the guest is
+    /// gone.
+    pub fn put_batch(&self, batch: Box<dyn InputBatch>) -> bool {
+        let mut state = self.lock();
+        if state.gone() {
+            return false;
+        }
+        state.bytes_in += batch.bytes() as u64;
+        state.batches.pending.push_back(batch);
+        true
+    }
+
+    /// Host: how many batches the guest has taken; their memory is the embedder's again.
+    pub fn batches_taken(&self) -> u64 {
+        self.lock().batches.taken
+    }
+
+    /// Host: takes back what the guest has not taken. After it no batch's memory is read.
+    pub fn withdraw_batches(&self) {
+        let mut state = self.lock();
+        state.batches.pending.clear();
+        while state.batches.taking {
+            state = self.host.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Host: the next schema or batch that the guest has given.
+    pub fn take_output(&self) -> Option<Output> {
+        let output = self.lock().batches.given.pop_front();
+        self.guest.notify_all();
+        output
+    }
+
+    /// Guest: takes the next batch. `Ended` if there is none, or `into` has not its size.
+    pub(crate) fn guest_take(&self, into: &mut [u8]) -> Transfer {
+        let mut state = self.lock();
+        if state.stopped {
+            return Transfer::Stopped;
+        }
+        match state.batches.pending.front() {
+            Some(batch) if batch.bytes() == into.len() => {}
+            _ => return Transfer::Ended,
+        }
+        let Some(batch) = state.batches.pending.pop_front() else { return Transfer::Ended };
+        state.batches.taking = true;
+        drop(state);
+        batch.copy_to(into);
+        let mut state = self.lock();
+        state.batches.taking = false;
+        state.batches.taken += 1;
+        drop(state);
+        self.host.notify_all();
+        Transfer::Bytes(into.len())
+    }
+
+    /// Guest: gives a schema or a batch; waits while the host has enough of them.
+    pub(crate) fn guest_give(&self, output: Output) -> Transfer {
+        let mut state = self.lock();
+        loop {
+            if state.stopped {
+                return Transfer::Stopped;
+            }
+            if state.batches.given.len() < MOST_GIVEN {
+                let bytes = if let Output::Batch(batch) = &output { batch.bytes() } else { 0 };
+                state.bytes_out += bytes as u64;
+                state.batches.given.push_back(output);
+                return Transfer::Bytes(bytes);
+            }
+            state = self.guest.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
