@@ -30,6 +30,13 @@ CONF = {"spark.task.maxFailures": "1"}
 COMPILES = 600
 
 
+@pytest.fixture(scope="module", autouse=True)
+def place(jobs):
+    """These tests run beside one process of the others; when they are through, beside them runs a second."""
+    yield
+    jobs.start_worker()
+
+
 def run(folder, conf=None, master="local[2]", jars=True, extra=None, mode=DAVY, timeout=120):
     folder.mkdir(parents=True, exist_ok=True)
     env = launch.environment(VERSION, mode, master, CONF | (conf or {}), jars=jars, extra=extra)
