@@ -10,7 +10,7 @@ import threading
 
 from harness import registry
 from harness.cluster import standalone
-from harness.launch import DAVY, STOCK, Outcomes, run_cases, stop_programs
+from harness.launch import DAVY, QUICK_ENV, STOCK, Outcomes, run_cases, stop_programs
 
 # Below this, the cases of one Spark share a process: each part has a JVM and sessions of its own to start.
 FEW = 100
@@ -19,7 +19,7 @@ FEW = 100
 def on_a_cluster(folder: pathlib.Path) -> dict[str, Outcomes]:
     """Stock's and Davy's outcomes, one after the other on the same cluster."""
     names = [name for name in registry.names("4.3.0") if registry.CASES[name].cluster]
-    with standalone("4.3.0", folder) as master:
+    with standalone("4.3.0", folder, env=QUICK_ENV) as master:
         return {mode: run_cases("4.3.0", mode, master, folder / mode, names) for mode in (STOCK, DAVY)}
 
 

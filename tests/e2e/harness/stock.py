@@ -93,17 +93,21 @@ def _path(version: str, module: str) -> pathlib.Path:
 
 
 @functools.cache
-def recorded(version: str, module: str) -> dict[str, dict]:
-    """The comparable outcomes of a module's cases; none if the record is stale."""
+def _valid(version: str, module: str) -> dict[str, dict] | None:
     path = _path(version, module)
     if not path.exists():
-        return {}
-    record = json.loads(lzma.decompress(path.read_bytes()))
-    return record["outcomes"] if record["digest"] == digest(version, module) else {}
+        return None
+    kept = json.loads(lzma.decompress(path.read_bytes()))
+    return kept["outcomes"] if kept["digest"] == digest(version, module) else None
+
+
+def recorded(version: str, module: str) -> dict[str, dict]:
+    """The comparable outcomes of a module's cases; none if the record is stale."""
+    return _valid(version, module) or {}
 
 
 def stale(version: str) -> list[str]:
-    return [module for module in registry.MODULES if not recorded(version, module)]
+    return [module for module in registry.MODULES if _valid(version, module) is None]
 
 
 def record(version: str, module: str, outcomes: dict[str, dict]) -> None:
@@ -117,4 +121,4 @@ def record(version: str, module: str, outcomes: dict[str, dict]) -> None:
     path = _path(version, module)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(lzma.compress(text.encode(), preset=9))
-    recorded.cache_clear()
+    _valid.cache_clear()
