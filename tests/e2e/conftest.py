@@ -29,13 +29,13 @@ def jobs(request):
     compared, sampled = _chosen(items, "test_local"), _chosen(items, "test_stock_as_recorded")
     for version in stock.VERSIONS:
         jobs.add_cases(version, DAVY, compared[version], "all")
+    if refused := [item.callspec.params["name"] for item in items if item.originalname == "test_refused"]:
+        jobs.add("refused", run_cases, "4.3.0", DAVY, "local[2]", jobs.folder / "refused", refused)
     for version in stock.VERSIONS:
         unknown = [n for n in compared[version] if n not in stock.recorded(version, registry.module_of(n))]
         jobs.add_cases(version, STOCK, list(dict.fromkeys(unknown + sampled[version])), "live")
     if any("clustered" in item.fixturenames for item in items):
         jobs.add("cluster", on_a_cluster, jobs.folder / "cluster")
-    if refused := [item.callspec.params["name"] for item in items if item.originalname == "test_refused"]:
-        jobs.add("refused", run_cases, "4.3.0", DAVY, "local[2]", jobs.folder / "refused", refused)
     jobs.start_worker()
     # The tests of bad input are the other worker as long as they run.
     if items[0].path.stem != "test_bad_input":

@@ -24,7 +24,7 @@ def on_a_cluster(folder: pathlib.Path) -> dict[str, Outcomes]:
 
 
 class Jobs:
-    """Jobs wait in the order in which they were added, the longest first."""
+    """Jobs begin in the order in which they were added: the longest first, so that both places end together."""
 
     def __init__(self, folder: pathlib.Path):
         self.folder = folder

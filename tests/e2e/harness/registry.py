@@ -103,8 +103,8 @@ ARROW_MODULES = (
     "stateful",
 )
 
-# Each part runs in a process of its own.
-PARTS = {"plain": PLAIN_MODULES, "arrow": ARROW_MODULES}
+# Each part runs in a process of its own, the longer one first.
+PARTS = {"arrow": ARROW_MODULES, "plain": PLAIN_MODULES}
 MODULES = PLAIN_MODULES + ARROW_MODULES
 
 # What only Davy does; stock has no outcome to compare with.
