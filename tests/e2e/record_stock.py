@@ -14,13 +14,13 @@ import sys
 import tempfile
 
 from harness import registry, stock
-from harness.launch import STOCK, run_cases
+from harness.launch import STOCK, Outcomes, run_cases
 
 
 def run(version: str, modules: list[str], folder: pathlib.Path) -> None:
-    names = registry.names(version, modules)
+    names = stock.compared(version, modules)
     print(f"Spark {version}: {len(names)} cases of {', '.join(modules)}", flush=True)
-    found = run_cases(version, STOCK, "local[2]", folder, names, timeout=3600)
+    found = run_cases(version, STOCK, "local[2]", folder, names, timeout=3600) if names else Outcomes({}, "")
     for module in modules:
         own = [name for name in names if registry.module_of(name) == module]
         if bad := [name for name in own if "timeout" in found.by_case.get(name, {"timeout": True})]:

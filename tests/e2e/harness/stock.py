@@ -60,14 +60,14 @@ def digest(version: str, module: str) -> str:
     settings = {g: {k: v for k, v in s.items() if not k.startswith("spark.davy.")} for g, s in groups.items()}
     # Unparsed: a comment decides nothing.
     harness = [ast.unparse(ast.parse((E2E / "harness" / name).read_text())) for name in HARNESS]
-    decisive = json.dumps([_pins(version), sources, COMMON, settings, harness], sort_keys=True)
+    decisive = json.dumps([_pins(version), EVERY.get(version), sources, COMMON, settings, harness], sort_keys=True)
     return hashlib.sha256(decisive.encode()).hexdigest()[:16]
 
 
-def compared(version: str) -> list[str]:
+def compared(version: str, modules=registry.MODULES) -> list[str]:
     """The cases that are compared on this Spark: of each module, so that a new case moves no other module's."""
-    by_module = {module: [] for module in registry.MODULES}
-    for name in registry.names(version):
+    by_module = {module: [] for module in modules}
+    for name in registry.names(version, modules):
         by_module[registry.module_of(name)].append(name)
     return [n for own in by_module.values() for n in (own if ALL else own[:: EVERY.get(version, 1)])]
 
@@ -112,12 +112,10 @@ def stale(version: str) -> list[str]:
 
 def record(version: str, module: str, outcomes: dict[str, dict]) -> None:
     text = json.dumps({"digest": digest(version, module), "outcomes": outcomes}, sort_keys=True)
-    for private in (str(ROOT), str(CACHE), str(pathlib.Path.home()) + "/", socket.gethostname()):
-        if private in text:
-            at = text.index(private)
-            raise ValueError(
-                f"{module}: {private} of this machine is in an outcome: {text[max(0, at - 200) : at + 80]}"
-            )
+    for private in (str(ROOT), str(CACHE), str(pathlib.Path.home()), socket.gethostname()):
+        if found := re.search(rf"(?<!\w){re.escape(private)}(?!\w)", text):
+            said = text[max(0, found.start() - 200) : found.end() + 80]
+            raise ValueError(f"{module}: {private} of this machine is in an outcome: {said}")
     path = _path(version, module)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(lzma.compress(text.encode(), preset=9))
