@@ -27,6 +27,8 @@ def jobs(request):
     items = request.session.items
     jobs = Jobs(pathlib.Path(tempfile.mkdtemp(prefix="davy-e2e-")))
     compared, sampled = _chosen(items, "test_local"), _chosen(items, "test_stock_as_recorded")
+    if any("clustered" in item.fixturenames for item in items):
+        jobs.add("cluster", on_a_cluster, jobs.folder / "cluster")
     for version in stock.VERSIONS:
         jobs.add_cases(version, DAVY, compared[version], "all")
     if refused := [item.callspec.params["name"] for item in items if item.originalname == "test_refused"]:
@@ -34,8 +36,6 @@ def jobs(request):
     for version in stock.VERSIONS:
         unknown = [n for n in compared[version] if n not in stock.recorded(version, registry.module_of(n))]
         jobs.add_cases(version, STOCK, list(dict.fromkeys(unknown + sampled[version])), "live")
-    if any("clustered" in item.fixturenames for item in items):
-        jobs.add("cluster", on_a_cluster, jobs.folder / "cluster")
     jobs.start_worker()
     # The tests of bad input are the other worker as long as they run.
     if items[0].path.stem != "test_bad_input":
