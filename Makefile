@@ -10,7 +10,7 @@ RUST_SOURCES := $(shell find runtime/src jni-bridge/src -name '*.rs') Cargo.toml
 SCALA_SOURCES := $(shell find jni-bridge/plugin/src/main -type f) jni-bridge/plugin/pom.xml
 IMAGE := guest-python/images/python-3.11.davy
 
-.PHONY: help setup build warm image demo demo-cluster test test-rust test-scala test-e2e test-e2e-all check bench bench-guest bench-spark smoke-versions clean
+.PHONY: help setup build warm image demo demo-cluster test test-rust test-scala test-e2e test-e2e-all record-stock check bench bench-guest bench-spark smoke-versions clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-16s %s\n", $$1, $$2}'
@@ -52,17 +52,20 @@ test-rust: warm ## the runtime's tests
 test-scala: build ## the plugin's tests
 	$(MVN) test
 
-test-e2e: setup build warm ## PySpark programs on stock and on Davy, compared
+test-e2e: setup build warm ## PySpark programs on Davy, compared with what stock does
 	$(PYTHON) -m pytest -q -p no:cacheprovider tests/e2e
 
-test-e2e-all: setup build warm ## the same, with every case on the older Spark too
+test-e2e-all: setup build warm ## the same, with every case on the older Spark too, and all on stock again
 	E2E_ALL=1 $(PYTHON) -m pytest -q -p no:cacheprovider tests/e2e
+
+record-stock: setup ## record what stock does in the cases that changed (ALL=1: in every case)
+	@$(PYTHON) tests/e2e/record_stock.py $(if $(ALL),--all)
 
 check: ## formats, lints, licences, conventions
 	@scripts/check
 
 smoke-versions: setup build ## a sample of the cases on Spark 4.1 and 4.2, which the tests leave out
-	cd tests/e2e && $$(../../scripts/venv spark-4.3.0)/bin/python smoke_versions.py
+	@$(PYTHON) tests/e2e/smoke_versions.py
 
 bench: build ## benchmarks of the runtime (criterion)
 	cargo bench --locked -p davy-benches

@@ -17,17 +17,13 @@ MODULES = ("rdd", "shared_state", "udf_shapes", "udtf", "pandas_scalar", "pandas
 def main() -> int:
     cases, failed = registry.load(MODULES), 0
     for version in VERSIONS:
-        folder = pathlib.Path(tempfile.mkdtemp(prefix="davy-smoke-"))
-        print(f"Spark {version}: stock ...", flush=True)
-        stock = run_cases(version, STOCK, "local[2]", folder / STOCK, modules=MODULES).by_case
-        print(f"Spark {version}: Davy ...", flush=True)
-        davy = run_cases(version, DAVY, "local[2]", folder / DAVY, modules=MODULES).by_case
-        different = []
-        for name, expected in stock.items():
-            plain = [{k: v for k, v in out.items() if k != "seconds"} for out in (expected, davy.get(name, {}))]
-            if plain[0] != plain[1] and not cases[name].differs:
-                different.append(name)
-        print(f"Spark {version}: {len(stock)} cases, {len(different)} differ {different or ''}", flush=True)
+        folder, names = pathlib.Path(tempfile.mkdtemp(prefix="davy-smoke-")), registry.names(version, MODULES)
+        found = {}
+        for mode in (STOCK, DAVY):
+            print(f"Spark {version}: {mode} ...", flush=True)
+            found[mode] = run_cases(version, mode, "local[2]", folder / mode, names)
+        different = [n for n in names if found[STOCK].comparable(cases[n]) != found[DAVY].comparable(cases[n])]
+        print(f"Spark {version}: {len(names)} cases, {len(different)} differ {different or ''}", flush=True)
         failed += len(different)
     return 1 if failed else 0
 

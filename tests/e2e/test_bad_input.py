@@ -25,14 +25,23 @@ print("SUM", spark.sparkContext.parallelize(range(10), 2).map(lambda x: x + 1).s
 spark.stop()
 """
 # No task may wait for long, and a failure is one only once.
-CONF = {"spark.task.maxFailures": "1"}
+CONF = launch.QUICK_CONF | {"spark.task.maxFailures": "1"}
 # Seconds for a job that compiles the image first, on a slow machine.
 COMPILES = 600
 
 
+@pytest.fixture(scope="module", autouse=True)
+def place(jobs):
+    """These tests run beside one process of the others; when they are through, beside them runs a second."""
+    yield
+    jobs.start_worker()
+
+
 def run(folder, conf=None, master="local[2]", jars=True, extra=None, mode=DAVY, timeout=120):
     folder.mkdir(parents=True, exist_ok=True)
-    env = launch.environment(VERSION, mode, master, CONF | (conf or {}), jars=jars, extra=extra)
+    env = launch.environment(
+        VERSION, mode, master, CONF | (conf or {}), jars=jars, extra=launch.QUICK_ENV | (extra or {})
+    )
     python = str(launch.venv(f"spark-{VERSION}") / "bin/python")
     (folder / "job.py").write_text(JOB)
     return launch.run_program([python, "job.py"], env, folder / "log.txt", timeout)
@@ -162,7 +171,7 @@ def test_damaged_cache_entries_are_made_anew(tmp_path, warmed):
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cluster")
-    with standalone(VERSION, folder, workers=1) as url:
+    with standalone(VERSION, folder, workers=1, env=launch.QUICK_ENV) as url:
         yield url
 
 

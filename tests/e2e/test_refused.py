@@ -4,15 +4,11 @@ and after each attempt the same session runs a normal job correctly."""
 from __future__ import annotations
 
 import ast
-import functools
-import pathlib
 import re
-import tempfile
 
 import pytest
 
 from harness import registry
-from harness.launch import DAVY, run_cases
 
 
 def denied(what: str, call: str) -> str:
@@ -121,12 +117,6 @@ SAID = {
 }
 
 
-@functools.cache
-def outcomes():
-    scratch = pathlib.Path(tempfile.mkdtemp(prefix="davy-refused-"))
-    return run_cases("4.3.0", DAVY, "local[2]", scratch, modules=registry.DAVY_MODULES)
-
-
 def last_line(said: str) -> str:
     """What the user reads last: less Spark's own words around it."""
     lines = [line for line in said.splitlines() if not re.match(r"\s*(SQLSTATE|$)", line)]
@@ -134,8 +124,8 @@ def last_line(said: str) -> str:
 
 
 @pytest.mark.parametrize("name", sorted(registry.load(registry.DAVY_MODULES)))
-def test_refused(name):
-    out = outcomes().by_case[name]
+def test_refused(name, jobs):
+    out = jobs.result("refused").by_case[name]
     value = ast.literal_eval(out["value"])
     assert value["alive"], "the session could not run a job after it"
     assert re.fullmatch(SAID[name], last_line(value["said"])), value["said"]

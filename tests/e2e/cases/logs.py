@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import time
 import warnings
 
 from pyspark.sql.functions import udf
@@ -81,6 +82,8 @@ def without_newline_and_traceback(spark):
             1 / 0  # noqa: B018
         except ZeroDivisionError:
             traceback.print_exc()
+            # Stock's error and output are two pipes, and arrive mixed within a line when written at once.
+            time.sleep(0.3)
             print("MARK-after traceback")
         sys.stdout.write("MARK-no newline")
         sys.stdout.flush()

@@ -103,8 +103,8 @@ ARROW_MODULES = (
     "stateful",
 )
 
-# Each part runs in a process of its own.
-PARTS = {"plain": PLAIN_MODULES, "arrow": ARROW_MODULES}
+# Each part runs in a process of its own, the longer one first.
+PARTS = {"arrow": ARROW_MODULES, "plain": PLAIN_MODULES}
 MODULES = PLAIN_MODULES + ARROW_MODULES
 
 # What only Davy does; stock has no outcome to compare with.
@@ -147,8 +147,19 @@ def case(*groups, since="4.0", cluster=False, seconds=120, differs=None, markers
     return register
 
 
+def module_of(name: str) -> str:
+    """The module of a case, by the case's name."""
+    return name.partition(".")[0]
+
+
 def load(modules=MODULES) -> dict[str, Case]:
     """Imports the modules and returns the cases they registered."""
     for module in modules:
         importlib.import_module(f"cases.{module}")
-    return {key: c for key, c in CASES.items() if key.split(".", 1)[0] in modules}
+    return {name: c for name, c in CASES.items() if module_of(name) in modules}
+
+
+def names(version: str, modules=MODULES) -> list[str]:
+    """The cases that this Spark can run."""
+    number = tuple(int(part) for part in version.split(".")[:2])
+    return [name for name, c in load(modules).items() if c.since <= number]

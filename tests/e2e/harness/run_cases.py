@@ -1,6 +1,6 @@
 """Runs cases in one PySpark process and writes their outcomes as JSON.
 
-    python -m harness.run_cases --out FILE [--only REGEX] [--modules a,b] [--cluster] [--archive FILE]
+    python -m harness.run_cases --cases FILE --out FILE [--archive FILE]
 
 Mode, master and jars come from PYSPARK_SUBMIT_ARGS (see `launch.py`).
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import sys
 import threading
 import time
@@ -81,28 +80,19 @@ def run_one(case, spark, results: Results) -> None:
     results.put(case.name, out)
 
 
-def chosen(args) -> list:
-    version = tuple(int(part) for part in re.findall(r"\d+", spark_version)[:2])
-    cases = registry.load(args.modules.split(",") if args.modules else registry.MODULES)
-    return [
-        c
-        for c in cases.values()
-        if re.search(args.only or "", c.name) and (c.cluster or not args.cluster) and c.since <= version
-    ]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
+    parser.add_argument("--cases", required=True, help="a JSON list of names")
     parser.add_argument("--out", required=True)
-    parser.add_argument("--only")
-    parser.add_argument("--modules")
-    parser.add_argument("--cluster", action="store_true")
     parser.add_argument("--archive")
     args = parser.parse_args()
-    cases = chosen(args)
+    with open(args.cases) as wanted:
+        names = json.load(wanted)
+    known = registry.load(dict.fromkeys(map(registry.module_of, names)))
+    cases = [known[name] for name in names]
     # User code lives in the driver's script, never in a module of the executor.
-    for module in {c.run.__module__ for c in cases}:
-        cloudpickle.register_pickle_by_value(sys.modules[module])
+    for name in [name for name in sys.modules if name.startswith("cases.")]:
+        cloudpickle.register_pickle_by_value(sys.modules[name])
     results = Results(args.out)
     notes = os.path.join(os.path.dirname(os.path.abspath(args.out)), "notes")
     os.makedirs(notes, exist_ok=True)
