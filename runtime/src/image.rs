@@ -12,11 +12,12 @@ use crate::sandbox::SnapshotKey;
 use crate::snapshot::Snapshot;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use wasmtime::{InstancePre, Module};
+use wasmtime::InstancePre;
 
 pub(crate) const FORMAT: &str = "davy-image";
 pub(crate) const FORMAT_VERSION: u32 = 1;
@@ -35,7 +36,8 @@ pub struct Image {
     key: String,
     facts: Facts,
     manifest: Manifest,
-    entry: Entry,
+    files: Entry,
+    _code: Entry,
     snapshots: Mutex<HashMap<String, Arc<Snapshot>>>,
 }
 
@@ -43,7 +45,7 @@ impl std::fmt::Debug for Image {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Image")
             .field("manifest", &self.manifest)
-            .field("entry", &self.entry)
+            .field("files", &self.files)
             .finish()
     }
 }
@@ -59,24 +61,41 @@ impl Image {
         let bytes = std::fs::read(path)
             .map_err(|e| ImageError::Unreadable { path: shown.clone(), cause: e.to_string() })?;
         let digest = blake3::hash(&bytes).to_hex();
-        let key = format!("{}-{}-{}", &digest[..32], engine.compatibility(), compiled::LAYOUT);
-        let (loaded, entry) = engine.cache.entry(
+        let unpacked = OnceCell::new();
+        let unpack = || match unpacked.get() {
+            Some(known) => Ok(known),
+            None => Unpacked::read(&shown, &bytes).map(|read| unpacked.get_or_init(|| read)),
+        };
+        // Two entries: images that differ in their Python files share compiled code.
+        let (manifest, files) = engine.cache.entry(
+            &format!("files-{}", &digest[..32]),
+            read_files,
+            |folder| unpack()?.lay_out(folder),
+        )?;
+        let key = format!(
+            "code-{}-{}-{}",
+            manifest.module.sha256.get(..32).unwrap_or_default(),
+            engine.compatibility(),
+            compiled::LAYOUT
+        );
+        let ((module, facts), code) = engine.cache.entry(
             &key,
-            |folder| Loaded::read(engine, folder),
-            |folder| Unpacked::read(&shown, &bytes)?.build(engine, &shown, folder),
+            |folder| compiled::read(&engine.wasmtime, folder),
+            |folder| unpack()?.compile(engine, &shown, folder),
         )?;
         let linker = imports::linker(&engine.wasmtime)
             .map_err(|e| Fault::host(format!("linking host functions: {e}")))?;
         let pre = linker
-            .instantiate_pre(&loaded.module)
+            .instantiate_pre(&module)
             .map_err(|e| ImageError::Module { path: shown, why: format!("{e:#}") })?;
         Ok(Image {
             engine: engine.clone(),
             pre,
-            key,
-            facts: loaded.facts,
-            manifest: loaded.manifest,
-            entry,
+            key: format!("{digest}-{key}"),
+            facts,
+            manifest,
+            files,
+            _code: code,
             snapshots: Mutex::default(),
         })
     }
@@ -88,7 +107,7 @@ impl Image {
 
     /// The folder to be seen read-only at `/usr/local`.
     pub(crate) fn files(&self) -> PathBuf {
-        self.entry.path.join("files")
+        self.files.path.join("files")
     }
 
     /// The snapshot under `key`, of this process or, if it may be kept there, of the cache.
@@ -143,13 +162,6 @@ impl Image {
     }
 }
 
-/// A cache entry as it is read.
-struct Loaded {
-    manifest: Manifest,
-    module: Module,
-    facts: Facts,
-}
-
 /// One Python file of an entry.
 #[derive(Serialize, Deserialize)]
 struct IndexLine {
@@ -158,20 +170,17 @@ struct IndexLine {
     blake3: String,
 }
 
-impl Loaded {
-    fn read(engine: &Engine, folder: &Path) -> Option<Loaded> {
-        let manifest = serde_json::from_slice(&std::fs::read(folder.join(MANIFEST)).ok()?).ok()?;
-        let (module, facts) = compiled::read(&engine.wasmtime, folder)?;
-        let index: Vec<IndexLine> =
-            serde_json::from_slice(&std::fs::read(folder.join("files.json")).ok()?).ok()?;
-        let sound = index.iter().all(|line| {
-            std::fs::read(folder.join("files").join(&line.path)).is_ok_and(|bytes| {
-                bytes.len() as u64 == line.size
-                    && blake3::hash(&bytes).to_hex().as_str() == line.blake3
-            })
-        });
-        sound.then_some(Loaded { manifest, module, facts })
-    }
+/// The manifest of an entry whose files are all as they were laid out.
+fn read_files(folder: &Path) -> Option<Manifest> {
+    let manifest = serde_json::from_slice(&std::fs::read(folder.join(MANIFEST)).ok()?).ok()?;
+    let index: Vec<IndexLine> =
+        serde_json::from_slice(&std::fs::read(folder.join("files.json")).ok()?).ok()?;
+    let sound = index.iter().all(|line| {
+        std::fs::read(folder.join("files").join(&line.path)).is_ok_and(|bytes| {
+            bytes.len() as u64 == line.size && blake3::hash(&bytes).to_hex().as_str() == line.blake3
+        })
+    });
+    sound.then_some(manifest)
 }
 
 /// The three entries of an image file, verified against the manifest.
@@ -235,15 +244,19 @@ impl Unpacked {
         Ok(Unpacked { manifest_text, module, files })
     }
 
-    /// Compiles the module and lays everything out in `folder`.
-    fn build(self, engine: &Engine, path: &str, folder: &Path) -> Result<(), ImageError> {
+    /// Compiles the module into `folder`.
+    fn compile(&self, engine: &Engine, path: &str, folder: &Path) -> Result<(), ImageError> {
         let refused = |why: String| ImageError::Module { path: path.into(), why };
         imports::check(&self.module).map_err(refused)?;
         let (module, facts) = instrument(&self.module).map_err(refused)?;
         let code =
             engine.wasmtime.precompile_module(&module).map_err(|e| refused(format!("{e:#}")))?;
+        compiled::write(folder, facts, &code).map_err(|e| CacheError::new(folder, e).into())
+    }
+
+    /// Lays manifest and Python files out in `folder`.
+    fn lay_out(&self, folder: &Path) -> Result<(), ImageError> {
         let fail = |e: std::io::Error| CacheError::new(folder, e);
-        compiled::write(folder, facts, &code).map_err(fail)?;
         let index = unpack_files(&self.files, &folder.join("files")).map_err(fail)?;
         let index = serde_json::to_vec(&index).map_err(|e| fail(e.into()))?;
         std::fs::write(folder.join("files.json"), index).map_err(fail)?;

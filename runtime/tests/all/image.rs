@@ -67,12 +67,10 @@ fn a_damaged_cache_entry_is_rebuilt() {
     // Somebody who uses the entry does not hinder it, and goes on.
     let user = lab.open(&path).expect("first");
     let cache = lab.folder.path().join("cache");
-    let entry = std::fs::read_dir(&cache)
-        .expect("cache")
-        .flatten()
-        .find(|e| e.path().is_dir())
-        .expect("an entry")
-        .path();
+    let entries = std::fs::read_dir(&cache).expect("cache").flatten();
+    let folders: Vec<_> = entries.map(|e| e.path()).filter(|p| p.is_dir()).collect();
+    let holder = |file: &str| folders.iter().find(|f| f.join(file).exists()).expect("an entry");
+    let (code_entry, files_entry) = (holder("module.cwasm"), holder("manifest.json"));
     for (file, content) in [
         ("module.cwasm", Some(&b"garbage"[..])),
         ("module.cwasm", None),
@@ -83,17 +81,18 @@ fn a_damaged_cache_entry_is_rebuilt() {
         ("manifest.json", Some(b"{")),
         ("files.json", Some(b"[]x")),
     ] {
-        let target = entry.join(file);
+        let code = file.starts_with("module");
+        let target = if code { code_entry } else { files_entry }.join(file);
         match content {
             Some(content) => replace(&target, content),
             None => std::fs::remove_file(&target).expect("damage"),
         }
         let image = lab.open(&path).unwrap_or_else(|e| panic!("{file}: {e}"));
         assert_eq!(converse(&start(&image), b"x").0, b"x", "{file}");
-        assert_eq!(std::fs::read(entry.join("files/lib/hello.txt")).expect("file"), b"hello");
+        assert_eq!(std::fs::read(files_entry.join("files/lib/hello.txt")).expect("file"), b"hello");
     }
     // A flipped bit in the machine code is never run.
-    let code = entry.join("module.cwasm");
+    let code = code_entry.join("module.cwasm");
     let mut bytes = std::fs::read(&code).expect("code");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
@@ -108,6 +107,31 @@ fn replace(target: &std::path::Path, content: &[u8]) {
     let other = target.with_extension("other");
     std::fs::write(&other, content).expect("damage");
     std::fs::rename(other, target).expect("damage");
+}
+
+#[test]
+fn images_that_differ_in_their_files_share_compiled_code() {
+    let lab = Lab::new();
+    let wasm = wat::parse_str(guest(ECHO, BOOT)).expect("text");
+    let pack = |name: &str, text: &[u8]| {
+        let mut files = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        header.set_cksum();
+        files.append_data(&mut header, "lib/hello.txt", text).expect("tar");
+        let path = lab.folder.path().join(name);
+        let mut file = std::fs::File::create(&path).expect("image file");
+        davy_runtime::pack(&wasm, &files.into_inner().expect("tar"), 1, &mut file).expect("packed");
+        path
+    };
+    drop((lab.open(&pack("a", b"one")).expect("a"), lab.open(&pack("b", b"two")).expect("b")));
+    let count = |prefix: &str| {
+        let entries = std::fs::read_dir(lab.folder.path().join("cache")).expect("cache").flatten();
+        let folders = entries.filter(|e| e.path().is_dir()).map(|e| e.file_name());
+        folders.filter(|n| n.to_string_lossy().starts_with(prefix)).count()
+    };
+    assert_eq!((count("files-"), count("code-")), (2, 1));
 }
 
 #[test]
@@ -163,8 +187,9 @@ fn the_cache_is_bounded_and_spares_entries_in_use() {
     for variant in &variants[1..] {
         drop(Image::open(&engine, variant).expect("image"));
     }
-    assert_eq!(entries(), 2, "the one in use and the newest");
+    // Each has two entries: its files and its code.
+    assert_eq!(entries(), 4, "the one in use and the newest");
     drop(kept);
     drop(Image::open(&engine, &variants[1]).expect("image"));
-    assert_eq!(entries(), 1);
+    assert_eq!(entries(), 2);
 }

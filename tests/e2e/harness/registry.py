@@ -94,6 +94,7 @@ ARROW_MODULES = (
     "pandas_map",
     "numpy_answers",
     "arrow_scalar",
+    "columnar_random",
     "arrow_udtf",
     "datasource",
     "rdd_barrier",
