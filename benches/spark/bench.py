@@ -1,12 +1,12 @@
 """Question: what does the sandbox cost, or save, a PySpark job, against stock in the same run?
 
-    bench.py [--rounds N] [--rows N] [--quick]
+    bench.py [pickled|columnar] [--rounds N] [--rows N] [--tasks N] [--quick]
 
-Stock and Davy take turns, a new process each (so each round has its own cold
-start), on local[2].  Prints medians and ratios as a Markdown table and writes
-every value with the machine's description to benches/runs.  Not measured:
-vectorised UDFs (the image has no Arrow yet), clusters, more than two tasks at
-once, the compilation of the image on a machine's first use.
+`pickled`: starts, latency, memory and throughput of plain functions.  `columnar`: throughput and CPU
+time of functions that get Arrow batches.  Stock and Davy take turns, a new process each (so each
+round has its own cold start).  Prints medians and ratios as a Markdown table and writes every value
+with the machine's description to benches/runs.  Not measured: clusters, more than two tasks at once,
+the compilation of the image on a machine's first use.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from harness import launch  # noqa: E402
 VERSION = "4.3.0"
 # For these a larger figure is the better one.
 RATES = "rows/s"
+PROGRAMS = {"pickled": "measure.py", "columnar": "columnar.py"}
 
 
 def machine() -> dict:
@@ -50,10 +51,11 @@ def machine() -> dict:
     }
 
 
-def measure(mode: str, rows: int, folder: pathlib.Path) -> dict:
-    env = launch.environment(VERSION, mode, "local[2]")
+def measure(mode: str, args, folder: pathlib.Path) -> dict:
+    env = launch.environment(VERSION, mode, f"local[{args.tasks}]", {"spark.driver.memory": "4g"})
     python = str(launch.venv(f"spark-{VERSION}") / "bin/python")
-    done = launch.run_program([python, str(HERE / "measure.py"), str(rows)], env, folder / f"{mode}.log", 600)
+    argv = [python, str(HERE / PROGRAMS[args.suite]), str(args.rows), str(args.tasks)]
+    done = launch.run_program(argv, env, folder / f"{mode}.log", 1800)
     for line in done.log.splitlines():
         if line.startswith("RESULT "):
             return json.loads(line[7:])
@@ -72,12 +74,15 @@ def table(rounds: list[dict]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
+    parser.add_argument("suite", nargs="?", default="pickled", choices=PROGRAMS)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rows", type=int)
+    parser.add_argument("--tasks", type=int, default=2)
     parser.add_argument("--quick", action="store_true", help="one round of 200,000 rows: does it run at all")
     args = parser.parse_args()
     if args.quick:
         args.rounds, args.rows = 1, 200_000
+    args.rows = args.rows or (1_000_000 if args.suite == "pickled" else 10_000_000)
     described, rounds = machine(), []
     with tempfile.TemporaryDirectory(prefix="davy-bench-") as scratch:
         for n in range(args.rounds):
@@ -86,14 +91,14 @@ def main() -> None:
             found = {}
             for mode in modes:
                 print(f"round {n + 1} of {args.rounds}: {mode}", file=sys.stderr, flush=True)
-                found[mode] = measure(mode, args.rows, pathlib.Path(scratch))
+                found[mode] = measure(mode, args, pathlib.Path(scratch))
             rounds.append(found)
     print(table(rounds))
     if not args.quick:
         runs = ROOT / "benches/runs"
         runs.mkdir(exist_ok=True)
-        path = runs / f"{datetime.date.today()}-spark-pickled.json"
-        path.write_text(json.dumps({"machine": described, "rows": args.rows, "rounds": rounds}, indent=1) + "\n")
+        path = runs / f"{datetime.date.today()}-spark-{args.suite}-{args.tasks}.json"
+        path.write_text(json.dumps({"machine": described, "rows": args.rows, "tasks": args.tasks, "rounds": rounds}, indent=1) + "\n")
         print(f"\nraw values: {path.relative_to(ROOT)}", file=sys.stderr)
 
 

@@ -10,7 +10,7 @@ import time
 from pyspark.sql import SparkSession
 from pyspark.sql.functions import udf
 
-rows = int(sys.argv[1])
+rows, tasks = int(sys.argv[1]), int(sys.argv[2])
 began = time.perf_counter()
 spark = SparkSession.builder.getOrCreate()
 sc = spark.sparkContext
@@ -71,7 +71,7 @@ timed(one.collect, 10)
 found["warm one-task query, ms"] = timed(one.collect, 30) * 1000
 found["the same without Python, ms"] = timed(spark.range(1).selectExpr("id + 1").collect, 30) * 1000
 
-frame = spark.range(0, rows, 1, 2).select(add("id").alias("v"))
+frame = spark.range(0, rows, 1, tasks).select(add("id").alias("v"))
 
 
 def through():
@@ -81,11 +81,11 @@ def through():
 through()
 found["pickled UDF x+1, M rows/s"] = rows / timed(through, 3) / 1e6
 
-rdd = sc.range(0, 2 * rows, 1, 2).map(lambda x: x + 1)
+rdd = sc.range(0, 2 * rows, 1, tasks).map(lambda x: x + 1)
 rdd.count()
 found["RDD map and count, M rows/s"] = 2 * rows / timed(rdd.count, 3) / 1e6
 
-text = spark.range(0, rows // 4, 1, 2).selectExpr("cast(id as string) as s")
+text = spark.range(0, rows // 4, 1, tasks).selectExpr("cast(id as string) as s")
 upper = udf(lambda s: s.replace("1", "one").upper(), "string", useArrow=False)
 
 

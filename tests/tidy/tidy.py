@@ -12,6 +12,7 @@ UNSAFE = {
     "runtime/src/interrupt.rs",
     "runtime/src/snapshot.rs",
     "runtime/src/compiled.rs",
+    "jni-bridge/src/batches.rs",
     "jni-bridge/src/buffers.rs",
     "jni-bridge/src/exports.rs",
 }

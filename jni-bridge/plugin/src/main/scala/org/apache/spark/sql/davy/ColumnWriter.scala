@@ -162,6 +162,7 @@ private[davy] abstract class VariableWriter(vector: BaseVariableWidthVector)
   private var capacity = 0
   private var room = 0L
   private var end = 0L
+  private var endsWithNull = false
   locate()
 
   protected def bytesOf(row: SpecializedGetters, ordinal: Int): UTF8String
@@ -171,7 +172,8 @@ private[davy] abstract class VariableWriter(vector: BaseVariableWidthVector)
       vector.reallocValidityAndOffsetBuffers()
       locate()
     }
-    if (row.isNullAt(ordinal)) validity.setNull(at)
+    endsWithNull = row.isNullAt(ordinal)
+    if (endsWithNull) validity.setNull(at)
     else {
       val bytes = bytesOf(row, ordinal)
       val length = bytes.numBytes
@@ -193,8 +195,10 @@ private[davy] abstract class VariableWriter(vector: BaseVariableWidthVector)
     vector.setValueCount(rows)
   }
 
+  /** Spark's writer leaves the offset after a null for later, and reads a 0 there. */
   final override def sizeInBytes(rows: Int): Long =
-    if (rows == 0) 0 else ColumnWriter.bitmapBytes(rows) + 4L * (rows + 1) + end
+    if (rows == 0) 0
+    else ColumnWriter.bitmapBytes(rows) + 4L * (rows + 1) + (if (endsWithNull) 0 else end)
 
   private def locate(): Unit = {
     offsets = vector.getOffsetBufferAddress

@@ -1,0 +1,180 @@
+package org.apache.spark.sql.davy
+
+import java.io.{ByteArrayOutputStream, DataOutputStream}
+import java.nio.ByteBuffer
+import scala.jdk.CollectionConverters._
+import scala.util.Random
+
+import org.apache.arrow.memory.BufferAllocator
+import org.apache.arrow.vector.{FieldVector, VectorSchemaRoot}
+import org.apache.arrow.vector.types.pojo.Schema
+import org.apache.spark.sql.catalyst.InternalRow
+import org.apache.spark.sql.catalyst.expressions.GenericInternalRow
+import org.apache.spark.sql.catalyst.util.{ArrayBasedMapData, GenericArrayData}
+import org.apache.spark.sql.execution.arrow.ArrowWriter
+import org.apache.spark.sql.types._
+import org.apache.spark.sql.util.ArrowUtils
+import org.apache.spark.unsafe.types.UTF8String
+
+/** Rows → batches, beside Spark's own ArrowWriter. */
+class InputBatchesSuite extends munit.FunSuite {
+  private val random = new Random(7)
+
+  private def text() = UTF8String.fromString(Seq("", "a", "é", "日本" * 20, "x" * 300)(random.nextInt(5)))
+
+  private val makers: Seq[(DataType, () => Any)] = Seq(
+    BooleanType -> (() => random.nextBoolean()),
+    ByteType -> (() => random.nextInt().toByte),
+    ShortType -> (() => random.nextInt().toShort),
+    IntegerType -> (() => random.nextInt()),
+    LongType -> (() => random.nextLong()),
+    FloatType -> (() => random.nextFloat()),
+    DoubleType -> (() => Seq(Double.NaN, -0.0, random.nextDouble())(random.nextInt(3))),
+    StringType -> (() => text()),
+    BinaryType -> (() => random.nextBytes(random.nextInt(9))),
+    DateType -> (() => random.nextInt(99999)),
+    TimestampType -> (() => random.nextLong()),
+    TimestampNTZType -> (() => random.nextLong()),
+    YearMonthIntervalType() -> (() => random.nextInt()),
+    DayTimeIntervalType() -> (() => random.nextLong()),
+    DecimalType(20, 3) -> (() => Decimal(BigDecimal(random.nextInt(), 3), 20, 3)),
+    ArrayType(IntegerType) -> (() => new GenericArrayData(Array[Any](random.nextInt(), null))),
+    MapType(StringType, LongType) ->
+      (() => ArrayBasedMapData(Array[Any](text()), Array[Any](random.nextLong()))),
+    StructType.fromDDL("a int, b string") -> (() => InternalRow(random.nextInt(), text()))
+  )
+  private val schema = StructType(makers.zipWithIndex.map { case ((kind, _), i) =>
+    StructField(s"c$i", kind)
+  })
+  private def arrow(s: StructType): Schema = ArrowUtils.toArrowSchema(s, "UTC", true, false)
+
+  /** `nulls`: of each value, how often it is null. */
+  private def rows(count: Int, nulls: Double, only: Seq[Int] = makers.indices): Seq[InternalRow] =
+    Seq.fill(count)(new GenericInternalRow(only.map { i =>
+      if (random.nextDouble() < nulls) null else makers(i)._2()
+    }.toArray[Any]))
+
+  private def withAllocator(body: BufferAllocator => Unit): Unit = {
+    val allocator = ArrowUtils.rootAllocator.newChildAllocator("test", 0, Long.MaxValue)
+    // Closing throws if a batch was not freed.
+    try body(allocator)
+    finally allocator.close()
+  }
+
+  private def batches(of: Seq[InternalRow], s: StructType, limits: BatchLimits, a: BufferAllocator) = {
+    val fields = arrow(s).getFields.toArray(Array.empty[org.apache.arrow.vector.types.pojo.Field])
+    val shape = BatchShape(fields, fields.length, fields.indices.toArray)
+    new InputBatches(of.iterator, shape, identity, limits, a)
+  }
+
+  /** The values of Spark's writer for the same rows. */
+  private def expected(of: Seq[InternalRow], s: StructType, a: BufferAllocator): String = {
+    val root = VectorSchemaRoot.create(arrow(s), a)
+    val writer = ArrowWriter.create(root)
+    of.foreach(writer.write)
+    writer.finish()
+    try root.getFieldVectors.asScala.map(values).mkString("\n")
+    finally root.close()
+  }
+
+  private def shown(batch: InputBatch): String =
+    try batch.columns.map(values).mkString("\n")
+    finally batch.close()
+
+  private def values(vector: FieldVector): String =
+    (0 until vector.getValueCount).map(vector.getObject(_)).map {
+      case bytes: Array[Byte] => bytes.toSeq
+      case other => other
+    }.mkString(", ")
+
+  for (nulls <- Seq(0.0, 0.3, 1.0); count <- Seq(1, 8, 9, 1000))
+    test(s"values of every type, $count rows, nulls $nulls") {
+      withAllocator { a =>
+        val data = rows(count, nulls)
+        val all = batches(data, schema, BatchLimits(0, Long.MaxValue), a)
+        assertEquals(shown(all.next()), expected(data, schema, a))
+        assert(!all.hasNext)
+      }
+    }
+
+  test("more rows than were allocated for") {
+    withAllocator { a =>
+      val data = rows(25000, 0.1)
+      val all = batches(data, schema, BatchLimits(0, Long.MaxValue), a)
+      assertEquals(shown(all.next()).hashCode, expected(data, schema, a).hashCode)
+    }
+  }
+
+  /** Spark's loop: a row is added while the rows so far have fewer bytes than the limit. */
+  private def cuts(data: Seq[InternalRow], s: StructType, limits: BatchLimits, a: BufferAllocator) = {
+    val sizes = scala.collection.mutable.ArrayBuffer[Int]()
+    var left = data
+    while (left.nonEmpty) {
+      val root = VectorSchemaRoot.create(arrow(s), a)
+      val writer = ArrowWriter.create(root)
+      var n = 0
+      def bytes = root.getFieldVectors.asScala.map(_.getBufferSizeFor(n)).sum
+      while (
+        n < left.length && (limits.rows <= 0 || n < limits.rows) &&
+        (limits.bytes >= Int.MaxValue || bytes < limits.bytes)
+      ) {
+        writer.write(left(n))
+        n += 1
+      }
+      root.close()
+      sizes += n
+      left = left.drop(n)
+    }
+    sizes.toSeq
+  }
+
+  for {
+    columns <- Seq(Seq(4), Seq(0, 1, 9), Seq(7), Seq(4, 7, 8), Seq(15, 17))
+    limit <- Seq(BatchLimits(3, Int.MaxValue), BatchLimits(0, 100), BatchLimits(50, 1000), BatchLimits(0, 1))
+  } test(s"batches are cut where Spark cuts them: columns $columns, $limit") {
+    withAllocator { a =>
+      val s = StructType(columns.map(schema(_)))
+      val data = rows(120, 0.2, columns)
+      val sizes = batches(data, s, limit, a).map { b =>
+        b.close()
+        b.rows
+      }.toSeq
+      assertEquals(sizes, cuts(data, s, limit, a))
+    }
+  }
+
+  test("a row that throws leaves nothing behind") {
+    withAllocator { a =>
+      val data = rows(5, 0.0).iterator ++ Iterator.continually(throw new IllegalStateException("bad"))
+      val fields = arrow(schema).getFields.toArray(Array.empty[org.apache.arrow.vector.types.pojo.Field])
+      val shape = BatchShape(fields, fields.length, fields.indices.toArray)
+      val all = new InputBatches(data, shape, identity, BatchLimits(0, Long.MaxValue), a)
+      val _ = intercept[IllegalStateException](all.next())
+    }
+  }
+
+  test("the frame tells places that do not overlap, each at a multiple of 64") {
+    withAllocator { a =>
+      val all = batches(rows(77, 0.3), schema, BatchLimits(0, Long.MaxValue), a)
+      val batch = all.next()
+      val put = new Put(batch.rows)
+      batch.columns.foreach(put.column)
+      val out = new ByteArrayOutputStream
+      put.announce(new DataOutputStream(out))
+      val frame = ByteBuffer.wrap(out.toByteArray)
+      assertEquals(frame.getInt, BatchRunner.Batch)
+      assertEquals(frame.getInt, 77)
+      val (size, nodes, buffers) = (frame.getLong, frame.getInt, frame.getInt)
+      // The array, the map (entries, key, value) and the struct (two fields) have children.
+      assertEquals(nodes, makers.length + 1 + 3 + 2)
+      (0 until nodes).foreach(_ => (frame.getLong, frame.getLong))
+      val places = (0 until buffers).map(_ => (frame.getLong, frame.getLong))
+      assertEquals(frame.remaining, 0)
+      assert(places.forall(_._1 % 64 == 0))
+      places.zip(places.tail).foreach { case ((at, length), (next, _)) => assert(at + length <= next) }
+      assert(places.last._1 + places.last._2 <= size)
+      assertEquals(put.places.length, 2 * buffers)
+      batch.close()
+    }
+  }
+}
