@@ -98,7 +98,10 @@ def main() -> None:
         runs = ROOT / "benches/runs"
         runs.mkdir(exist_ok=True)
         path = runs / f"{datetime.date.today()}-spark-{args.suite}-{args.tasks}.json"
-        path.write_text(json.dumps({"machine": described, "rows": args.rows, "tasks": args.tasks, "rounds": rounds}, indent=1) + "\n")
+        path.write_text(
+            json.dumps({"machine": described, "rows": args.rows, "tasks": args.tasks, "rounds": rounds}, indent=1)
+            + "\n"
+        )
         print(f"\nraw values: {path.relative_to(ROOT)}", file=sys.stderr)
 
 

@@ -47,7 +47,12 @@ pub(crate) struct Batches {
 impl std::fmt::Debug for Batches {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Batches { passes, pending, taking, taken, given } = self;
-        write!(f, "passes {passes}, pending {}, taking {taking}, taken {taken}, given {}", pending.len(), given.len())
+        write!(
+            f,
+            "passes {passes}, pending {}, taking {taking}, taken {taken}, given {}",
+            pending.len(),
+            given.len()
+        )
     }
 }
 

@@ -116,7 +116,9 @@ pub(crate) fn read(
     }
     let mut plan = Plan { memory, copies: Vec::new(), bytes: 0, most };
     let columns: Vec<Column> = std::iter::zip(&batch.children, schema.fields())
-        .map(|(&child, field)| plan.column(child, field.data_type(), batch.offset..batch.offset + rows))
+        .map(|(&child, field)| {
+            plan.column(child, field.data_type(), batch.offset..batch.offset + rows)
+        })
         .collect::<Result<_, _>>()?;
     let (region, buffers) = plan.copy()?;
     let mut nodes = Vec::new();
@@ -181,9 +183,16 @@ enum Copy<'m> {
     Absent,
     Bytes(&'m [u8]),
     /// A bitmap that starts `shift` bits into its first byte.
-    Bits { bytes: &'m [u8], shift: usize, bits: usize },
+    Bits {
+        bytes: &'m [u8],
+        shift: usize,
+        bits: usize,
+    },
     /// Offsets, to be counted from the first one; `width` 4 or 8.
-    Offsets { bytes: &'m [u8], width: usize },
+    Offsets {
+        bytes: &'m [u8],
+        width: usize,
+    },
 }
 
 impl Copy<'_> {

@@ -67,11 +67,10 @@ impl Image {
             None => Unpacked::read(&shown, &bytes).map(|read| unpacked.get_or_init(|| read)),
         };
         // Two entries: images that differ in their Python files share compiled code.
-        let (manifest, files) = engine.cache.entry(
-            &format!("files-{}", &digest[..32]),
-            read_files,
-            |folder| unpack()?.lay_out(folder),
-        )?;
+        let (manifest, files) =
+            engine.cache.entry(&format!("files-{}", &digest[..32]), read_files, |folder| {
+                unpack()?.lay_out(folder)
+            })?;
         let key = format!(
             "code-{}-{}-{}",
             manifest.module.sha256.get(..32).unwrap_or_default(),

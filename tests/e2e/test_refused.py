@@ -1,5 +1,5 @@
-"""What a sandbox refuses and which limits it meets: the user's sentence is pinned,
-and after each attempt the same session runs a normal job correctly."""
+"""What only Davy does: what a sandbox refuses, which limits it meets, how its plans look.  The text is
+pinned, and after each attempt the same session runs a normal job correctly."""
 
 from __future__ import annotations
 
@@ -114,6 +114,22 @@ SAID = {
     "hostile.error_text_with_a_lone_surrogate": r".*Python worker exited unexpectedly.*|ValueError: lone .+",
     "hostile.one_bad_task_among_good_ones": r"refused \[4950, 4950, 4950, 4950, 4950\]",
     "hostile.long_task_under_the_deadline": "16 True",
+    "columnar.plans_have_davys_nodes": (
+        r"\[\['DavyArrowEvalPython'\], \['DavyMapInBatch'\], \['DavyMapInBatch'\]\] "
+        r"\[\['ArrowEvalPython'\], \['MapInPandas'\], \['MapInArrow'\]\]"
+    ),
+    "columnar.plans_name_the_functions": (
+        r".*DavyArrowEvalPython \[plus_one\(id#\w+\)#\w+\], SQL_SCALAR_PANDAS_UDF, through linear memory"
+    ),
+    "columnar.no_stream_is_read": r"\{0\} \{True\}",
+    "columnar.types_that_arrow_does_not_hold": (
+        r"\['ArrowEvalPython'\] \[\(0, 1, '1 months'\), \(1, 2, '1 months 1 days'\), \(2, 3, '1 months 2 days'\)\]"
+    ),
+    "columnar.nothing_is_left_allocated": r"\[0, 0, 0, True, 0\]",
+    "columnar.a_lie_about_a_batch": (
+        r"the guest broke its contract: its batch is wrong: 60 bytes at 0x\w+ are outside its memory"
+    ),
+    "columnar.a_batch_that_was_not_put": r"OSError: \[Errno \d+\] Invalid argument",
 }
 
 

@@ -4,9 +4,10 @@
 use crate::guests::{BOOT, Lab, PATIENCE, converse, guest, spec, start};
 use arrow_array::builder::{Int32Builder, ListBuilder, MapBuilder, StringBuilder};
 use arrow_array::{
-    Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DurationMicrosecondArray,
-    FixedSizeListArray, Float64Array, Int8Array, Int64Array, LargeStringArray, NullArray,
-    StringArray, StructArray, TimestampMicrosecondArray, make_array, types::Int16Type,
+    Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array,
+    DurationMicrosecondArray, FixedSizeListArray, Float64Array, Int8Array, Int64Array,
+    LargeStringArray, NullArray, StringArray, StructArray, TimestampMicrosecondArray, make_array,
+    types::Int16Type,
 };
 use arrow_data::ArrayData;
 use arrow_schema::{DataType, Field, Schema};
@@ -55,7 +56,13 @@ impl Memory {
         self.structure(data.len(), data.offset(), &buffers, &children)
     }
 
-    fn structure(&mut self, length: usize, offset: usize, buffers: &[u32], children: &[u32]) -> u32 {
+    fn structure(
+        &mut self,
+        length: usize,
+        offset: usize,
+        buffers: &[u32],
+        children: &[u32],
+    ) -> u32 {
         let words = |list: &[u32]| list.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<u8>>();
         let (buffer_list, child_list) = (self.put(&words(buffers)), self.put(&words(children)));
         let mut bytes = Vec::new();
@@ -160,7 +167,9 @@ fn every_kind() -> Vec<ArrayRef> {
         Arc::new(numbers),
         Arc::new(Int64Array::from_iter_values(0..10)),
         Arc::new(Int8Array::from_iter_values(0..10)),
-        Arc::new(Float64Array::from_iter_values([f64::NAN, -0.0, 1e300].into_iter().cycle().take(10))),
+        Arc::new(Float64Array::from_iter_values(
+            [f64::NAN, -0.0, 1e300].into_iter().cycle().take(10),
+        )),
         Arc::new((0..10).map(|i| some(i).then_some(i % 2 == 0)).collect::<BooleanArray>()),
         Arc::new(words),
         Arc::new(LargeStringArray::from_iter_values(text)),
@@ -378,7 +387,9 @@ fn a_guest_takes_only_what_was_put() {
              (drop (call $write (i32.const 0) (i32.const 16))) i32.const 0"
         )
     };
-    for (put, size, wanted) in [(None, 8, -28), (Some(8), 7, -28), (Some(8), 9, -28), (Some(8), 8, 8)] {
+    for (put, size, wanted) in
+        [(None, 8, -28), (Some(8), 7, -28), (Some(8), 9, -28), (Some(8), 8, 8)]
+    {
         let image = lab.open(&lab.pack(&guest(&take(size), BOOT))).expect("an image");
         let sandbox = start(&image);
         if let Some(n) = put {

@@ -67,7 +67,10 @@ SIMPLE = (
     (DateType(), lambda r: datetime.date.fromordinal(r.choice((1, 719163, 3652059, r.randrange(600_000, 800_000))))),
     (TimestampType(), _time),
     (TimestampNTZType(), _time),
-    (DayTimeIntervalType(), lambda r: datetime.timedelta(r.randrange(-9999, 9999), r.randrange(86_400), r.randrange(9))),
+    (
+        DayTimeIntervalType(),
+        lambda r: datetime.timedelta(r.randrange(-9999, 9999), r.randrange(86_400), r.randrange(9)),
+    ),
     (DecimalType(38, 18), lambda r: decimal.Decimal(r.randrange(-(10**38) + 1, 10**38)).scaleb(-18, _WIDE)),
     (DecimalType(9, 2), lambda r: decimal.Decimal(r.randrange(-999_999_999, 999_999_999)).scaleb(-2)),
 )

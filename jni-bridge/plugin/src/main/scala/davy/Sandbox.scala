@@ -156,7 +156,8 @@ final class Sandbox(boot: () => Guest, limits: TaskLimits, released: () => Unit)
   }
 
   private def leave(): Unit = if (users.decrementAndGet() == 0) {
-    try freeLock.synchronized {
+    try
+      freeLock.synchronized {
         withdrawBatches()
         freed = true
         if (guest != null) guest.sandboxes.release(guest.handle)

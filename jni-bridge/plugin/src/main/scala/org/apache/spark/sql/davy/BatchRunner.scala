@@ -154,14 +154,14 @@ private[davy] final class BatchRunner(
           stream.readInt() match {
             case BatchRunner.Schema => schema = OutputBatch.schema(sandbox.takeSchema())
             case BatchRunner.Stream => ipc = new ArrowStreamReader(stream, allocator)
-            case other => throw BatchRunner.wrong(other)
+            case other              => throw BatchRunner.wrong(other)
           }
           read()
         case SpecialLengths.TIMING_DATA =>
           handleTimingData()
           read()
         case SpecialLengths.PYTHON_EXCEPTION_THROWN => throw handlePythonException()
-        case SpecialLengths.END_OF_DATA_SECTION =>
+        case SpecialLengths.END_OF_DATA_SECTION     =>
           handleEndOfDataSection()
           null
         case other => throw BatchRunner.wrong(other)
@@ -179,7 +179,7 @@ private[davy] object BatchRunner {
 
   def sandboxOf(worker: PythonWorker): Sandbox = worker match {
     case davy: DavyWorker => davy.sandbox
-    case _ =>
+    case _                =>
       throw DavyException.host(
         "this executor runs Python in processes: Davy is on the driver only. What to do: make the " +
           "jar known to the executors (--jars) and set spark.plugins before the application starts"

@@ -29,13 +29,21 @@ trait ColumnarPythonExec extends UnaryExecNode {
   def evalType: Int
 
   override protected def stringArgs: Iterator[Any] =
-    Iterator(functions.mkString("[", ", ", "]"), PythonEvalType.toString(evalType), "through linear memory")
+    Iterator(
+      functions.mkString("[", ", ", "]"),
+      PythonEvalType.toString(evalType),
+      "through linear memory"
+    )
 
   protected def columnMetrics: Map[String, SQLMetric] = Map(
-    "davyGather" -> SQLMetrics.createNanoTimingMetric(sparkContext, "time to gather rows into batches"),
+    "davyGather" -> SQLMetrics
+      .createNanoTimingMetric(sparkContext, "time to gather rows into batches"),
     "davyRowsSent" -> SQLMetrics.createMetric(sparkContext, "rows sent to the sandbox"),
     "davyBatchesSent" -> SQLMetrics.createMetric(sparkContext, "batches sent to the sandbox"),
-    "davyBatchesReceived" -> SQLMetrics.createMetric(sparkContext, "batches received from the sandbox")
+    "davyBatchesReceived" -> SQLMetrics.createMetric(
+      sparkContext,
+      "batches received from the sandbox"
+    )
   )
 
   protected def limits: BatchLimits =
@@ -63,7 +71,12 @@ private[davy] object ArrowSchemas {
   }
 
   /** Spark 4.3 has one parameter more, with a default. */
-  private def toArrow(schema: StructType, zone: String, errorOnDuplicates: Boolean, large: Boolean) = {
+  private def toArrow(
+      schema: StructType,
+      zone: String,
+      errorOnDuplicates: Boolean,
+      large: Boolean
+  ) = {
     val methods = ArrowUtils.getClass.getMethods.filter(_.getName == "toArrowSchema")
     val method = methods.maxBy(_.getParameterCount)
     val args = Seq[AnyRef](schema, zone, Boolean.box(errorOnDuplicates), Boolean.box(large))
@@ -92,11 +105,11 @@ private[davy] object ArrowSchemas {
       true
     case _: DecimalType | _: YearMonthIntervalType | _: DayTimeIntervalType => true
     // Not its subclasses char and varchar, which Spark checks at other places.
-    case s: StringType => s.getClass.getSimpleName.startsWith("StringType")
-    case ArrayType(element, _) => holds(element)
+    case s: StringType          => s.getClass.getSimpleName.startsWith("StringType")
+    case ArrayType(element, _)  => holds(element)
     case MapType(key, value, _) => holds(key) && holds(value)
-    case s: StructType => s.nonEmpty && s.forall(f => holds(f.dataType))
-    case _ => false
+    case s: StructType          => s.nonEmpty && s.forall(f => holds(f.dataType))
+    case _                      => false
   }
 }
 

@@ -103,13 +103,13 @@ private[davy] object ScalarStage {
   def inputs(udfs: Seq[PythonUDF]): Seq[Expression] = {
     def leaves(udf: PythonUDF): Seq[Expression] = udf.children match {
       case Seq(inner: PythonUDF) => leaves(inner)
-      case children => children
+      case children              => children
     }
     val all = ArrayBuffer[Expression]()
     udfs.flatMap(leaves).foreach { e =>
       val value = e match {
         case NamedArgumentExpression(_, named) => named
-        case plain => plain
+        case plain                             => plain
       }
       if (!all.exists(_.semanticEquals(value))) all += value
     }

@@ -38,7 +38,7 @@ object DavyColumnarRule extends ColumnarRule {
     else
       plan.transform {
         case node: ArrowEvalPythonExec => served(node, scalar(node))
-        case node: MapInPandasExec =>
+        case node: MapInPandasExec     =>
           served(node, map(node, node.func, SQL_MAP_PANDAS_ITER_UDF, node.isBarrier, node.profile))
         case node: MapInArrowExec =>
           served(node, map(node, node.func, SQL_MAP_ARROW_ITER_UDF, node.isBarrier, node.profile))
@@ -50,7 +50,7 @@ object DavyColumnarRule extends ColumnarRule {
     plan.transform { case node: ColumnarPythonExec =>
       node.child match {
         case RowToColumnarExec(rows) => node.withNewChildren(Seq(rows))
-        case _ => node
+        case _                       => node
       }
     }
 
@@ -102,7 +102,7 @@ object DavyColumnarRule extends ColumnarRule {
   private def types(what: String, kinds: Seq[org.apache.spark.sql.types.DataType]) =
     kinds.find(!ArrowSchemas.holds(_)) match {
       case Some(kind) => Left(s"$what of type ${kind.simpleString}")
-      case None => Right(())
+      case None       => Right(())
     }
 
   private def check(holds: Boolean, reason: => String): Either[String, Unit] =

@@ -68,7 +68,9 @@ private[davy] final case class MapStage(
 ) {
   def run(rows: Iterator[InternalRow]): Iterator[ColumnarBatch] = {
     val context = TaskContext.get()
-    val struct = StructType(childOutput.map(a => StructField(a.name, a.dataType, a.nullable, a.metadata)))
+    val struct = StructType(
+      childOutput.map(a => StructField(a.name, a.dataType, a.nullable, a.metadata))
+    )
     val wrapped = StructType(Seq(StructField("struct", struct)))
     val schema = ArrowSchemas.of(wrapped, settings)
     val fields = schema.getFields.get(0).getChildren.asScala.toArray

@@ -25,7 +25,12 @@ private[davy] final case class StockSettings(
 private[davy] object StockSettings {
 
   /** @param node Spark's own, which says what its version gives to its runner */
-  def of(node: AnyRef, evalType: Int, conf: SQLConf, metrics: Map[String, SQLMetric]): StockSettings =
+  def of(
+      node: AnyRef,
+      evalType: Int,
+      conf: SQLConf,
+      metrics: Map[String, SQLMetric]
+  ): StockSettings =
     StockSettings(
       evalType,
       conf.sessionLocalTimeZone,
@@ -77,13 +82,17 @@ private[davy] final class StockRunner(runner: BasePythonRunner[_, _]) {
   }
 
   private def method(name: String, count: Int): Option[Method] = {
-    val found = methods(runner.getClass).find(m => m.getName == name && m.getParameterCount == count)
+    val found =
+      methods(runner.getClass).find(m => m.getName == name && m.getParameterCount == count)
     found.foreach(_.setAccessible(true))
     found
   }
 
   private def methods(kind: Class[_]): Iterator[Method] =
-    Iterator.iterate[Class[_]](kind)(_.getSuperclass).takeWhile(_ != null).flatMap(_.getDeclaredMethods)
+    Iterator
+      .iterate[Class[_]](kind)(_.getSuperclass)
+      .takeWhile(_ != null)
+      .flatMap(_.getDeclaredMethods)
 }
 
 private[davy] object StockRunner {

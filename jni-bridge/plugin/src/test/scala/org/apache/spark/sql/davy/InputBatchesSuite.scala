@@ -20,7 +20,8 @@ import org.apache.spark.unsafe.types.UTF8String
 class InputBatchesSuite extends munit.FunSuite {
   private val random = new Random(7)
 
-  private def text() = UTF8String.fromString(Seq("", "a", "é", "日本" * 20, "x" * 300)(random.nextInt(5)))
+  private def text() =
+    UTF8String.fromString(Seq("", "a", "é", "日本" * 20, "x" * 300)(random.nextInt(5)))
 
   private val makers: Seq[(DataType, () => Any)] = Seq(
     BooleanType -> (() => random.nextBoolean()),
@@ -50,9 +51,15 @@ class InputBatchesSuite extends munit.FunSuite {
 
   /** `nulls`: of each value, how often it is null. */
   private def rows(count: Int, nulls: Double, only: Seq[Int] = makers.indices): Seq[InternalRow] =
-    Seq.fill(count)(new GenericInternalRow(only.map { i =>
-      if (random.nextDouble() < nulls) null else makers(i)._2()
-    }.toArray[Any]))
+    Seq.fill(count)(
+      new GenericInternalRow(
+        only
+          .map { i =>
+            if (random.nextDouble() < nulls) null else makers(i)._2()
+          }
+          .toArray[Any]
+      )
+    )
 
   private def withAllocator(body: BufferAllocator => Unit): Unit = {
     val allocator = ArrowUtils.rootAllocator.newChildAllocator("test", 0, Long.MaxValue)
@@ -61,7 +68,12 @@ class InputBatchesSuite extends munit.FunSuite {
     finally allocator.close()
   }
 
-  private def batches(of: Seq[InternalRow], s: StructType, limits: BatchLimits, a: BufferAllocator) = {
+  private def batches(
+      of: Seq[InternalRow],
+      s: StructType,
+      limits: BatchLimits,
+      a: BufferAllocator
+  ) = {
     val fields = arrow(s).getFields.toArray(Array.empty[org.apache.arrow.vector.types.pojo.Field])
     val shape = BatchShape(fields, fields.length, fields.indices.toArray)
     new InputBatches(of.iterator, shape, identity, limits, a)
@@ -82,10 +94,13 @@ class InputBatchesSuite extends munit.FunSuite {
     finally batch.close()
 
   private def values(vector: FieldVector): String =
-    (0 until vector.getValueCount).map(vector.getObject(_)).map {
-      case bytes: Array[Byte] => bytes.toSeq
-      case other => other
-    }.mkString(", ")
+    (0 until vector.getValueCount)
+      .map(vector.getObject(_))
+      .map {
+        case bytes: Array[Byte] => bytes.toSeq
+        case other              => other
+      }
+      .mkString(", ")
 
   for (nulls <- Seq(0.0, 0.3, 1.0); count <- Seq(1, 8, 9, 1000))
     test(s"values of every type, $count rows, nulls $nulls") {
@@ -106,7 +121,12 @@ class InputBatchesSuite extends munit.FunSuite {
   }
 
   /** Spark's loop: a row is added while the rows so far have fewer bytes than the limit. */
-  private def cuts(data: Seq[InternalRow], s: StructType, limits: BatchLimits, a: BufferAllocator) = {
+  private def cuts(
+      data: Seq[InternalRow],
+      s: StructType,
+      limits: BatchLimits,
+      a: BufferAllocator
+  ) = {
     val sizes = scala.collection.mutable.ArrayBuffer[Int]()
     var left = data
     while (left.nonEmpty) {
@@ -130,7 +150,12 @@ class InputBatchesSuite extends munit.FunSuite {
 
   for {
     columns <- Seq(Seq(4), Seq(0, 1, 9), Seq(7), Seq(4, 7, 8), Seq(15, 17))
-    limit <- Seq(BatchLimits(3, Int.MaxValue), BatchLimits(0, 100), BatchLimits(50, 1000), BatchLimits(0, 1))
+    limit <- Seq(
+      BatchLimits(3, Int.MaxValue),
+      BatchLimits(0, 100),
+      BatchLimits(50, 1000),
+      BatchLimits(0, 1)
+    )
   } test(s"batches are cut where Spark cuts them: columns $columns, $limit") {
     withAllocator { a =>
       val s = StructType(columns.map(schema(_)))
@@ -145,8 +170,10 @@ class InputBatchesSuite extends munit.FunSuite {
 
   test("a row that throws leaves nothing behind") {
     withAllocator { a =>
-      val data = rows(5, 0.0).iterator ++ Iterator.continually(throw new IllegalStateException("bad"))
-      val fields = arrow(schema).getFields.toArray(Array.empty[org.apache.arrow.vector.types.pojo.Field])
+      val data =
+        rows(5, 0.0).iterator ++ Iterator.continually(throw new IllegalStateException("bad"))
+      val fields =
+        arrow(schema).getFields.toArray(Array.empty[org.apache.arrow.vector.types.pojo.Field])
       val shape = BatchShape(fields, fields.length, fields.indices.toArray)
       val all = new InputBatches(data, shape, identity, BatchLimits(0, Long.MaxValue), a)
       val _ = intercept[IllegalStateException](all.next())
@@ -171,7 +198,9 @@ class InputBatchesSuite extends munit.FunSuite {
       val places = (0 until buffers).map(_ => (frame.getLong, frame.getLong))
       assertEquals(frame.remaining, 0)
       assert(places.forall(_._1 % 64 == 0))
-      places.zip(places.tail).foreach { case ((at, length), (next, _)) => assert(at + length <= next) }
+      places.zip(places.tail).foreach { case ((at, length), (next, _)) =>
+        assert(at + length <= next)
+      }
       assert(places.last._1 + places.last._2 <= size)
       assertEquals(put.places.length, 2 * buffers)
       batch.close()

@@ -1,0 +1,150 @@
+"""Arrow batches through linear memory: that they take this way, and what is left when they are through."""
+
+import pandas as pd
+from pyspark.sql.functions import col, pandas_udf
+from pyspark.sql.types import LongType
+
+from harness.registry import case
+
+SETTING = "spark.davy.columnar"
+
+
+@pandas_udf(LongType())
+def plus_one(v: pd.Series) -> pd.Series:
+    return v + 1
+
+
+@pandas_udf(LongType())
+def readers(v: pd.Series) -> pd.Series:
+    """How many readers of Arrow streams there are in the interpreter."""
+    import gc
+
+    import pyarrow as pa
+
+    return pd.Series([sum(isinstance(o, pa.RecordBatchStreamReader) for o in gc.get_objects())] * len(v))
+
+
+def identity(batches):
+    yield from batches
+
+
+def _plan(frame):
+    return frame._jdf.queryExecution().executedPlan().toString()
+
+
+def _nodes(frame):
+    names = ("DavyArrowEvalPython", "DavyMapInBatch", "ArrowEvalPython", "MapInPandas", "MapInArrow", "RowToColumnar")
+    words = _plan(frame).replace("(", " ").split()
+    return [name for name in names if name in words]
+
+
+def _outcome(spark, said):
+    alive = [r[0] for r in spark.range(0, 6, 1, 3).select(plus_one("id")).collect()] == [1, 2, 3, 4, 5, 6]
+    return {"said": said, "alive": alive}
+
+
+def _allocated(spark):
+    """Bytes of Arrow's memory in this JVM, when no task runs."""
+    import time
+
+    utils = spark._jvm.org.apache.spark.sql.util.ArrowUtils
+    until = time.monotonic() + 10
+    while utils.rootAllocator().getAllocatedMemory() and time.monotonic() < until:
+        time.sleep(0.05)
+    return utils.rootAllocator().getAllocatedMemory()
+
+
+def _without(spark, run):
+    spark.conf.set(SETTING, "false")
+    try:
+        return run()
+    finally:
+        spark.conf.unset(SETTING)
+
+
+@case()
+def plans_have_davys_nodes(spark):
+    frame = spark.range(3)
+    frames = [
+        frame.select(plus_one("id")),
+        frame.mapInPandas(identity, "id long"),
+        frame.mapInArrow(identity, "id long"),
+    ]
+    return _outcome(
+        spark, f"{[_nodes(f) for f in frames]} {_without(spark, lambda: [_nodes(f.select('*')) for f in frames])}"
+    )
+
+
+@case()
+def plans_name_the_functions(spark):
+    text = _plan(spark.range(3).select(plus_one(col("id"))))
+    return _outcome(spark, next(line for line in text.splitlines() if "DavyArrowEvalPython" in line))
+
+
+@case()
+def no_stream_is_read(spark):
+    frame = spark.range(0, 3, 1, 1).select(readers("id"))
+    ours = {r[0] for r in frame.collect()}
+    streams = {r[0] > 0 for r in _without(spark, frame.select("*").collect)}
+    return _outcome(spark, f"{ours} {streams}")
+
+
+@case()
+def types_that_arrow_does_not_hold(spark):
+    """The node stays Spark's, and the result is right."""
+    frame = spark.range(3).selectExpr("id", "make_interval(0, 1, 0, cast(id as int)) as i").repartition(1)
+    query = frame.select("id", plus_one("id").alias("y"), col("i").cast("string")).sort("id")
+    return _outcome(spark, f"{_nodes(query)} {[tuple(r) for r in query.collect()]}")
+
+
+@case("small_batches")
+def nothing_is_left_allocated(spark):
+    """After a whole query, one that stops early, and one that fails."""
+
+    @pandas_udf(LongType())
+    def failing(v: pd.Series) -> pd.Series:
+        if (v > 50).any():
+            raise ValueError("fifty")
+        return v
+
+    frame = spark.range(0, 1000, 1, 2)
+    found = []
+    frame.select(plus_one("id")).collect()
+    found.append(_allocated(spark))
+    frame.select(plus_one("id")).limit(1).collect()
+    found.append(_allocated(spark))
+    frame.mapInPandas(identity, "id long").limit(1).collect()
+    found.append(_allocated(spark))
+    try:
+        frame.select(failing("id")).collect()
+    except Exception as raised:
+        found.append("fifty" in str(raised))
+    found.append(_allocated(spark))
+    return _outcome(spark, str(found))
+
+
+@case()
+def a_lie_about_a_batch(spark):
+    """User code that calls the host itself."""
+    from cases.refused import attempt
+
+    def lie(_):
+        import _davy
+        import pyarrow as pa
+
+        _davy.gateway(8, pa.schema([("a", pa.int64())]).serialize())
+        _davy.gateway(9, b"\xff\xff\xff\x7f")
+
+    return attempt(spark, lie)
+
+
+@case()
+def a_batch_that_was_not_put(spark):
+    from cases.refused import attempt
+
+    def take(_):
+        import _davy
+
+        return _davy.gateway(7, b"", 100)
+
+    return attempt(spark, take)
