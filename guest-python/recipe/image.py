@@ -12,7 +12,7 @@ from pathlib import Path
 from .cpython import CPython
 from .fetch import inputs
 from .key import recipe_key
-from .paths import TREE, image_path
+from .paths import TREE, cache_root, image_path
 from .step import digest, say, step
 from .toolchain import Toolchain
 from .tree import precompile
@@ -36,6 +36,9 @@ def write_image(version: Version, tools: Toolchain, native: CPython, module: Pat
         files_tar = _tar([(str(p.relative_to(files)), p) for p in sorted(files.rglob("*"))])
         pins = inputs()
         module_bytes = module.read_bytes()
+        for name, data in (("module.wasm", module_bytes), ("files.tar", files_tar)):
+            if str(cache_root()).encode() in data:
+                raise SystemExit(f"guest-python/build: {name} names {cache_root()}: another machine would make other bytes")
         manifest = {
             "format": "davy-image",
             "format_version": 1,

@@ -3,6 +3,7 @@
 The .pyc files are of the "unchecked hash" kind: Python takes them without a look at the
 source's time or content, so the mount needs no meaningful times.
 """
+import re
 import shutil
 import subprocess
 import zipfile
@@ -11,6 +12,7 @@ from pathlib import Path
 from .cpython import CPython
 from .fetch import fetch, inputs
 from .package import Package
+from .paths import cache_root
 from .step import clean_env, digest, step
 from .version import Version
 from .zones import write_zones
@@ -49,9 +51,19 @@ def standard_tree(version: Version, python: CPython, native: CPython, packages: 
             shutil.copytree(package.root / "site", site, dirs_exist_ok=True)
         if packages:  # Arrow reads time zones by itself
             write_zones(site / "tzdata/zoneinfo", folder / "share/zoneinfo")
+        _forget_machine(site)
         precompile(native, folder, "/usr/local")
 
     return step("stdlib", key, make)
+
+
+def _forget_machine(site: Path) -> None:
+    """Packages that tell how they were compiled name the folders of this cache: the same image elsewhere has others."""
+    folder = re.compile(re.escape(str(cache_root())) + r"/([\w.+-]+?)-[0-9a-f]{20}(\.part-\d+)?")
+    for path in site.rglob("*.py"):
+        text = path.read_bytes().decode(errors="surrogateescape")
+        if str(cache_root()) in text:
+            path.write_bytes(folder.sub(r"/davy/\1", text).encode(errors="surrogateescape"))
 
 
 def precompile(native: CPython, folder: Path, shown: str) -> None:
