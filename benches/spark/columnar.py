@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import statistics
@@ -83,24 +84,30 @@ CASES = {
 }
 
 
-def cpu_seconds() -> float:
-    """Of the JVM and everything below it that has ended or lives."""
-    pid = jvm.java.lang.ProcessHandle.current().pid()
-    ticks, below = 0, {pid}
-    stats = {}
+def processes() -> list[tuple[int, list[str]]]:
+    """The JVM and everything below it: number and fields of /proc/PID/stat from the third on."""
+    stats, below = {}, {jvm.java.lang.ProcessHandle.current().pid()}
     for other in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{other}/stat") as stat:
-                stats[int(other)] = stat.read().rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-    grown = True
-    while grown:
-        more = {p for p, fields in stats.items() if int(fields[1]) in below} | below
-        grown, below = len(more) > len(below), more
-    for one in below & stats.keys():
-        ticks += sum(int(n) for n in stats[one][11:15])
+        with contextlib.suppress(OSError), open(f"/proc/{other}/stat") as stat:
+            stats[int(other)] = stat.read().rsplit(")", 1)[1].split()
+    while more := {pid for pid, fields in stats.items() if int(fields[1]) in below} - below:
+        below |= more
+    return [(pid, stats[pid]) for pid in below & stats.keys()]
+
+
+def cpu_seconds() -> float:
+    """Also of those that have ended and were waited for."""
+    ticks = sum(int(n) for _, fields in processes() for n in fields[11:15])
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def peak_memory() -> float:
+    """The most that each process had resident, summed, MiB."""
+    peak = 0
+    for pid, _ in processes():
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/status") as status:
+            peak += sum(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+    return peak / 1024
 
 
 found = {}
@@ -117,5 +124,6 @@ for name, case in CASES.items():
     # The first run warms the JVM's code.
     found[f"{name}, M rows/s"] = count / statistics.median(took[1:]) / 1e6
     found[f"{name}, CPU s"] = statistics.median(used[1:])
+found["most resident memory in all, MiB"] = peak_memory()
 print("RESULT " + json.dumps(found), flush=True)
 spark.stop()
