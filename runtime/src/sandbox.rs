@@ -322,7 +322,12 @@ impl Guest {
         }
         let start = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.meter.start_us.store(start, Ordering::Relaxed);
-        self.call(store, &instance, abi::SERVE).map(|_| ())
+        let code = self.call(store, &instance, abi::SERVE)?;
+        // A worker that could not even tell of its MemoryError, for want of memory.
+        match store.data().memory_limit.exceeded() {
+            Some(exceeded) if code != 0 => Err(exceeded.into()),
+            _ => Ok(()),
+        }
     }
 
     fn boot(&self, store: &mut Store<GuestState>, instance: &Instance) -> Result<(), Fault> {

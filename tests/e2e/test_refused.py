@@ -35,6 +35,8 @@ MEMORY = (
     r"limit exceeded: memory: 192\.0 MiB allowed, \d+\.\d MiB asked\. "
     r"Give the task less data \(more partitions\), or raise spark\.davy\.memory"
 )
+# Of a worker that had no memory left to tell of it.
+OUT_OF_MEMORY = r"limit exceeded: memory: 192\.0 MiB allowed, \d+\.\d MiB asked\. Raise .+ spark\.davy\.memory"
 ENDED = r"the Python code ended its interpreter with exit code {code} \(os\._exit, or a fatal error; .+\)\. .+"
 
 # The case, and a pattern that its last line must match in full.
@@ -101,7 +103,7 @@ SAID = {
     "hostile.os_exit": ENDED.format(code=1),
     "hostile.os_exit_zero": ENDED.format(code=0),
     "hostile.os_abort": r"the Python interpreter aborted \(os\.abort, or a fatal error; .+\)\. .+",
-    "hostile.deep_c_recursion": DEADLINE + "|RecursionError: .+|" + MEMORY,
+    "hostile.deep_c_recursion": DEADLINE + "|RecursionError: .+|" + MEMORY + "|" + OUT_OF_MEMORY,
     "hostile.null_pointer": denied(FOREIGN, r"ctypes\.cast"),
     "hostile.bad_bytecode": r"the guest broke its contract: wasm trap: .+",
     "hostile.close_descriptors": "allowed: 'closed'",
