@@ -92,7 +92,7 @@ private[davy] final case class ScalarStage(
       allocator,
       metrics
     )
-    val results = runner.compute(batches, context.partitionId(), context)
+    def results = runner.compute(batches, context.partitionId(), context)
     new JoinedBatches(results, sent, own, ScalarStage.types(output.drop(own)), allocator, context)
   }
 }

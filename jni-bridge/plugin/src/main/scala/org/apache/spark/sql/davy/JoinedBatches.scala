@@ -16,11 +16,12 @@ import org.apache.spark.sql.vectorized.{ArrowColumnVector, ColumnVector, Columna
  *
  * A batch is valid until the next one is asked for.
  *
+ * @param compute begins the run
  * @param sent the input, in the order in which the guest got it
  * @param own columns of the input that are kept
  */
 private[davy] final class JoinedBatches(
-    results: Iterator[OutputBatch],
+    compute: => Iterator[OutputBatch],
     sent: ConcurrentLinkedQueue[InputBatch],
     own: Int,
     types: Seq[DataType],
@@ -28,13 +29,15 @@ private[davy] final class JoinedBatches(
     context: TaskContext
 ) extends Iterator[ColumnarBatch] {
 
+  private lazy val results = compute
   private var input: InputBatch = _
   private var inputAt = 0
   private var result: OutputBatch = _
   private var resultAt = 0
   private var slices: Seq[ValueVector] = Nil
 
-  // Before the allocator closes, which was registered earlier.
+  // Listeners run in reverse: before the allocator closes, which was registered earlier, and after
+  // the runner, which begins later, has taken back what the guest could still read.
   context.addTaskCompletionListener[Unit] { _ =>
     closeSlices()
     if (result != null) result.close()
