@@ -74,10 +74,10 @@ impl Channels {
     }
 
     /// Host: puts a batch; its frame is written to the channel after it. `false` if the guest is
-    /// gone.
+    /// gone, or no task passes batches now.
     pub fn put_batch(&self, batch: Box<dyn InputBatch>) -> bool {
         let mut state = self.lock();
-        if state.gone() {
+        if state.gone() || !state.batches.passes {
             return false;
         }
         state.bytes_in += batch.bytes() as u64;
@@ -90,9 +90,11 @@ impl Channels {
         self.lock().batches.taken
     }
 
-    /// Host: takes back what the guest has not taken. After it no batch's memory is read.
+    /// Host: takes back what the guest has not taken, and ends the passing. After it no batch's
+    /// memory is read.
     pub fn withdraw_batches(&self) {
         let mut state = self.lock();
+        state.batches.passes = false;
         state.batches.pending.clear();
         while state.batches.taking {
             state = self.host.wait(state).unwrap_or_else(PoisonError::into_inner);

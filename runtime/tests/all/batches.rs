@@ -393,6 +393,9 @@ fn a_guest_takes_only_what_was_put() {
         let image = lab.open(&lab.pack(&guest(&take(size), BOOT))).expect("an image");
         let sandbox = start(&image);
         if let Some(n) = put {
+            let early = sandbox.channels().put_batch(Box::new(Bytes(vec![7; n])));
+            assert!(!early, "no task passes batches yet");
+            sandbox.channels().pass_batches(true);
             assert!(sandbox.channels().put_batch(Box::new(Bytes(vec![7; n]))));
         }
         let (output, end) = converse(&sandbox, b"");

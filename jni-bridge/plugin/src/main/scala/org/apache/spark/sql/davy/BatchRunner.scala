@@ -51,6 +51,12 @@ private[davy] final class BatchRunner(
   def runnerConf: Map[String, String] = stock.get("runnerConf", Map.empty[String, String])
   def evalConf: Map[String, String] = stock.get("evalConf", Map.empty[String, String])
 
+  private var withdrawn = false
+  private def withdraw(sandbox: Sandbox): Unit = synchronized {
+    if (!withdrawn) sandbox.withdrawBatches()
+    withdrawn = true
+  }
+
   /** One frame a write: Spark collects as many bytes before it hands them over. */
   override val bufferSize: Int = 4
 
@@ -67,7 +73,7 @@ private[davy] final class BatchRunner(
     sandbox.passBatches()
     private val takenBefore = sandbox.batchesTaken
     private var closed = 0L
-    context.addTaskCompletionListener[Unit](_ => sandbox.withdrawBatches())
+    context.addTaskCompletionListener[Unit](_ => withdraw(sandbox))
 
     override protected def writeCommand(out: DataOutputStream): Unit = writeStock(out)
 
@@ -162,6 +168,8 @@ private[davy] final class BatchRunner(
           read()
         case SpecialLengths.PYTHON_EXCEPTION_THROWN => throw handlePythonException()
         case SpecialLengths.END_OF_DATA_SECTION     =>
+          // Then Spark may give the worker to another task, whose batches are not ours to take back.
+          withdraw(sandbox)
           handleEndOfDataSection()
           null
         case other => throw BatchRunner.wrong(other)
