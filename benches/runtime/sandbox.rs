@@ -52,7 +52,12 @@ impl Bench {
             "worker": worker, "sys_path": [&code], "env": {}, "cwd": null, "reuse": false,
             "buffer_size": 65536,
         });
-        let grant = DirGrant { guest: code.display().to_string(), host: code, write: false };
+        let grant = DirGrant {
+            guest: code.display().to_string(),
+            host: code,
+            write: false,
+            quota_bytes: None,
+        };
         let spec = SandboxSpec {
             name: "bench".into(),
             session: session.to_string().into_bytes(),

@@ -40,6 +40,9 @@ fn remedy(limit: LimitKind) -> &'static str {
         LimitKind::Cpu => "Make the task smaller (more partitions), or raise spark.davy.cpuTime",
         LimitKind::Output => "Return less from the task, or raise spark.davy.outputBytes",
         LimitKind::OpenFiles => "Close files after use, or raise spark.davy.openFiles",
+        LimitKind::Disk => {
+            "Remove temporary files when they are done with, or raise spark.davy.scratchBytes"
+        }
         LimitKind::Stack => "Recurse less deeply in C code (nested data, regular expressions)",
     }
 }

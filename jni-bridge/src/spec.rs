@@ -49,6 +49,7 @@ struct SpecDir {
     host: PathBuf,
     guest: String,
     write: bool,
+    quota_bytes: u64,
 }
 
 #[derive(Deserialize)]
@@ -99,7 +100,12 @@ pub(crate) fn parse(json: &str) -> Result<SandboxSpec, Failure> {
                 .grants
                 .dirs
                 .into_iter()
-                .map(|d| DirGrant { host: d.host, guest: d.guest, write: d.write })
+                .map(|d| DirGrant {
+                    host: d.host,
+                    guest: d.guest,
+                    write: d.write,
+                    quota_bytes: (d.quota_bytes != 0).then_some(d.quota_bytes),
+                })
                 .collect(),
             admit: spec
                 .grants

@@ -32,8 +32,12 @@ fn main() -> Result<()> {
         "buffer_size": 65536,
     });
     for _ in 0..=rest.len() {
-        let grant =
-            DirGrant { guest: folder.display().to_string(), host: folder.clone(), write: false };
+        let grant = DirGrant {
+            guest: folder.display().to_string(),
+            host: folder.clone(),
+            write: false,
+            quota_bytes: None,
+        };
         let began = Instant::now();
         let spec = SandboxSpec {
             name: module.clone(),

@@ -31,6 +31,8 @@ pub struct DirGrant {
     pub guest: String,
     /// Whether the guest may create, change and remove in it.
     pub write: bool,
+    /// Most bytes that its files may have together, each rounded up to 4 KiB; `None` is unbounded.
+    pub quota_bytes: Option<u64>,
 }
 
 /// What the guest's clocks show.

@@ -4,6 +4,7 @@ use crate::abi::{self, errno, verb};
 use crate::admission::{Admission, Refusal};
 use crate::callback::{Callbacks, Failed};
 use crate::channel::{Channels, Transfer};
+use crate::disk::{self, Disk};
 use crate::fault::{Fault, LimitExceeded};
 use crate::limits::LimitKind;
 use crate::poll_oneoff::poll_oneoff;
@@ -13,7 +14,8 @@ use arrow_schema::Schema;
 use std::sync::Arc;
 use std::time::Instant;
 use wasmtime::{Caller, Engine, Linker, Memory, Result};
-use wasmtime_wasi::p1::{self, WasiP1Ctx};
+use wasmtime_wasi::p1::{self, WasiP1Ctx, wasi_snapshot_preview1};
+use wiggle::GuestMemory;
 
 /// WASI functions a guest may import. Absent on purpose: all of `sock_*` (network), `proc_raise`.
 /// File functions reach only granted directories.
@@ -66,6 +68,9 @@ const DAVY_ALLOWED: &[&str] = &["channel_read", "channel_write", "session_read",
 /// Requests larger than this are refused: paths and names are all that a request carries.
 const MAX_REQUEST: u32 = 64 << 10;
 
+/// Random bytes made at once: a kill waits for no more.
+const RANDOM_CHUNK: usize = 1 << 20;
+
 /// Host state of one sandbox, owned by its store.
 pub(crate) struct GuestState {
     pub(crate) wasi: WasiP1Ctx,
@@ -74,6 +79,7 @@ pub(crate) struct GuestState {
     pub(crate) session: Arc<[u8]>,
     pub(crate) admission: Option<Admission>,
     pub(crate) callbacks: Callbacks,
+    pub(crate) disk: Disk,
     pub(crate) memory_limit: MemoryLimit,
     pub(crate) output_limit: Option<u64>,
     pub(crate) output_written: u64,
@@ -144,11 +150,27 @@ pub(crate) fn linker(engine: &Engine) -> Result<Linker<GuestState>> {
     p1::add_to_linker_sync(&mut linker, |state: &mut GuestState| &mut state.wasi)?;
     linker.allow_shadowing(true);
     linker.func_wrap(abi::WASI, "poll_oneoff", poll_oneoff)?;
+    disk::add_to_linker(&mut linker)?;
+    linker.func_wrap(abi::WASI, "random_get", random_get)?;
     linker.func_wrap(abi::MODULE, "channel_read", channel_read)?;
     linker.func_wrap(abi::MODULE, "channel_write", channel_write)?;
     linker.func_wrap(abi::MODULE, "session_read", session_read)?;
     linker.func_wrap(abi::MODULE, "gateway", gateway)?;
     Ok(linker)
+}
+
+/// wasmtime's own makes its answer on the host first, and refuses large ones.
+fn random_get(mut caller: Caller<'_, GuestState>, ptr: u32, len: u32) -> Result<i32> {
+    let (data, state) = memory_of(&caller)?.data_and_store_mut(&mut caller);
+    for chunk in region_mut(data, ptr, len)?.chunks_mut(RANDOM_CHUNK) {
+        if state.channels.is_stopped() {
+            return Err(Raised::stopped());
+        }
+        let len = chunk.len() as i32;
+        let mut memory = GuestMemory::Unshared(chunk);
+        wasi_snapshot_preview1::random_get(&mut state.wasi, &mut memory, 0, len)?;
+    }
+    Ok(0)
 }
 
 pub(crate) fn memory_of(caller: &Caller<'_, GuestState>) -> Result<Memory> {

@@ -19,6 +19,7 @@ mod channel;
 mod columns;
 mod compiled;
 mod cycles;
+mod disk;
 mod engine;
 mod fault;
 mod grants;

@@ -44,6 +44,8 @@ pub enum LimitKind {
     Output,
     /// Open files.
     OpenFiles,
+    /// Files in a directory with a quota, bytes.
+    Disk,
     /// The wasm stack.
     Stack,
 }
@@ -57,6 +59,7 @@ impl LimitKind {
             LimitKind::Cpu => "cpu time",
             LimitKind::Output => "output",
             LimitKind::OpenFiles => "open files",
+            LimitKind::Disk => "disk",
             LimitKind::Stack => "stack",
         }
     }
@@ -64,7 +67,7 @@ impl LimitKind {
     /// The unit of its numbers.
     pub fn unit(self) -> &'static str {
         match self {
-            LimitKind::Memory | LimitKind::Output | LimitKind::Stack => "bytes",
+            LimitKind::Memory | LimitKind::Output | LimitKind::Stack | LimitKind::Disk => "bytes",
             LimitKind::Deadline | LimitKind::Cpu => "ms",
             LimitKind::OpenFiles => "files",
         }
@@ -87,6 +90,9 @@ impl LimitKind {
             }
             LimitKind::OpenFiles => {
                 format!("open files: {allowed} allowed, {asked} asked")
+            }
+            LimitKind::Disk => {
+                format!("disk: {} of files allowed, {} asked", mib(allowed), mib(asked))
             }
             LimitKind::Stack => {
                 format!("stack: {} allowed; the guest recursed deeper", mib(allowed))

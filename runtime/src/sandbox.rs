@@ -4,6 +4,7 @@ use crate::abi;
 use crate::admission::{self, Admission};
 use crate::callback::Callbacks;
 use crate::channel::Channels;
+use crate::disk::Disk;
 use crate::engine::{THREAD_STACK, WASM_STACK};
 use crate::fault::{Fault, LimitExceeded};
 use crate::grants::{ClockPolicy, Grants, RandomPolicy};
@@ -239,6 +240,7 @@ impl Sandbox {
             session: spec.session.clone().into(),
             admission,
             callbacks: Callbacks::new(grants.callbacks.clone()),
+            disk: Disk::new(&grants.dirs, spec.limits.open_files),
             memory_limit: MemoryLimit {
                 meter: Arc::clone(&self.meter),
                 bytes: spec.limits.memory_bytes.min(crate::limits::MAX_MEMORY),
@@ -375,6 +377,9 @@ impl Guest {
             let allowed = u64::from(self.limits.open_files);
             return LimitExceeded { limit: LimitKind::OpenFiles, allowed, asked: allowed + 1 }
                 .into();
+        }
+        if error.downcast_ref::<wiggle::GuestError>().is_some() {
+            return Fault::guest(format!("it passed WASI a wrong value: {error:#}"));
         }
         match error.downcast_ref::<Trap>() {
             Some(Trap::StackOverflow) => {

@@ -37,6 +37,10 @@ MEMORY = (
 )
 # Of a worker that had no memory left to tell of it.
 OUT_OF_MEMORY = r"limit exceeded: memory: 192\.0 MiB allowed, \d+\.\d MiB asked\. Raise .+ spark\.davy\.memory"
+DISK = (
+    r"limit exceeded: disk: 64\.0 MiB of files allowed, 6[45]\.\d MiB asked\. "
+    r"Remove temporary files when they are done with, or raise spark\.davy\.scratchBytes"
+)
 ENDED = r"the Python code ended its interpreter with exit code {code} \(os\._exit, or a fatal error; .+\)\. .+"
 
 # The case, and a pattern that its last line must match in full.
@@ -109,7 +113,11 @@ SAID = {
     "hostile.close_descriptors": "allowed: 'closed'",
     "hostile.write_to_every_descriptor": r"allowed: \[\]",
     "hostile.break_the_worker": r".*Python worker exited unexpectedly.*|the Python code ended .+",
-    "hostile.fill_scratch": DEADLINE + r"|limit exceeded: .+|OSError: .+",
+    "hostile.fill_scratch": DISK,
+    "hostile.fill_scratch_with_small_files": DISK,
+    "hostile.fill_scratch_with_removed_files": DISK,
+    "hostile.use_scratch_again_and_again": "allowed: 'wrote 800 MB'",
+    "hostile.nest_folders": r"the Python code stored files that cannot be counted \(.+File name too long.+\)\. .+",
     "hostile.many_open_files": (
         r"limit exceeded: open files: 256 allowed, 257 asked\. Close files after use, or raise spark\.davy\.openFiles"
     ),

@@ -82,3 +82,82 @@ fn poll_oneoff_bounds_its_work() {
         assert_eq!(output, [errno]);
     }
 }
+
+/// WASI's functions that a guest may import, and their parameters: `i` an i32, `l` an i64.
+const WASI: [(&str, &str); 40] = [
+    ("args_get", "ii"),
+    ("args_sizes_get", "ii"),
+    ("clock_res_get", "ii"),
+    ("clock_time_get", "ili"),
+    ("environ_get", "ii"),
+    ("environ_sizes_get", "ii"),
+    ("fd_advise", "illi"),
+    ("fd_allocate", "ill"),
+    ("fd_close", "i"),
+    ("fd_datasync", "i"),
+    ("fd_fdstat_get", "ii"),
+    ("fd_fdstat_set_flags", "ii"),
+    ("fd_filestat_get", "ii"),
+    ("fd_filestat_set_size", "il"),
+    ("fd_filestat_set_times", "illi"),
+    ("fd_pread", "iiili"),
+    ("fd_prestat_dir_name", "iii"),
+    ("fd_prestat_get", "ii"),
+    ("fd_pwrite", "iiili"),
+    ("fd_read", "iiii"),
+    ("fd_readdir", "iiili"),
+    ("fd_renumber", "ii"),
+    ("fd_seek", "ilii"),
+    ("fd_sync", "i"),
+    ("fd_tell", "ii"),
+    ("fd_write", "iiii"),
+    ("path_create_directory", "iii"),
+    ("path_filestat_get", "iiiii"),
+    ("path_filestat_set_times", "iiiilli"),
+    ("path_link", "iiiiiii"),
+    ("path_open", "iiiiillii"),
+    ("path_readlink", "iiiiii"),
+    ("path_remove_directory", "iii"),
+    ("path_rename", "iiiiii"),
+    ("path_symlink", "iiiii"),
+    ("path_unlink_file", "iii"),
+    ("poll_oneoff", "iiii"),
+    ("proc_exit", "i"),
+    ("random_get", "ii"),
+    ("sched_yield", ""),
+];
+
+#[test]
+fn no_wasi_call_with_wild_values_is_the_hosts_fault() {
+    let lab = Lab::new();
+    // Descriptors: 0-2 streams, 3 a folder. Addresses: in memory, at its end, far outside.
+    let wild = ["0", "1", "3", "131071", "0x7fffffff", "-1"];
+    for (name, parameters) in WASI {
+        let of = |p| if p == 'l' { "i64" } else { "i32" };
+        let types: Vec<&str> = parameters.chars().map(of).collect();
+        let result = if name == "proc_exit" { "" } else { "(result i32)" };
+        let import = format!(
+            r#"(import "wasi_snapshot_preview1" "{name}" (func $wild (param {}) {result}))
+               (memory (export "memory") 2)"#,
+            types.join(" ")
+        );
+        // Each sandbox makes one call after another until one ends it; then the rest in a new one.
+        for turn in 0..wild.len() {
+            let mut body = String::new();
+            for first in wild {
+                let arguments = types.iter().enumerate().map(|(at, ty)| {
+                    let value = if at == 0 { first } else { wild[(turn + at * turn) % wild.len()] };
+                    format!("({ty}.const {value})")
+                });
+                let call = format!("(call $wild {})", arguments.collect::<Vec<_>>().join(" "));
+                body.push_str(&if result.is_empty() { call } else { format!("(drop {call})") });
+            }
+            let wat = crate::guests::guest(&format!("{body} i32.const 0"), crate::guests::BOOT)
+                .replace(r#"(memory (export "memory") 2)"#, &import);
+            let end = outcome(&lab.open(&lab.pack(&wat)).expect(name));
+            let kind = end.as_ref().map_or_else(davy_runtime::Fault::kind, |()| "none");
+            let expected = if name == "proc_exit" { "script" } else { "guest" };
+            assert!(kind == "none" || kind == expected, "{name}, turn {turn}: {end:?}");
+        }
+    }
+}

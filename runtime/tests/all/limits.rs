@@ -1,7 +1,7 @@
 //! Each limit is a fault with its numbers, or an answer the guest can handle.
 
 use crate::guests::{Lab, Lines, converse, spec, start};
-use davy_runtime::{Fault, LimitKind, Limits, Sandbox, SandboxSpec};
+use davy_runtime::{DirGrant, Fault, Grants, LimitKind, Limits, Sandbox, SandboxSpec};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,4 +101,72 @@ fn a_log_flood_is_cut_with_a_notice() {
     assert!(text.contains("log limit of 450 bytes reached"), "{text}");
     assert_eq!(text.matches("[davy]").count(), 1);
     assert!(text.len() < 600, "{}", text.len());
+}
+
+/// A guest whose folder, descriptor 4, has a quota of 64 KiB; `body` may write 4 KiB from address 0
+/// to descriptor 5 (`$write_file`), make the file `a` (`$create`) and remove it (`$remove`).
+fn storing(body: &str) -> (Vec<u8>, Result<(), Fault>, u64) {
+    let lab = Lab::new();
+    let wat = crate::guests::guest(
+        &format!("{body} (drop (call $write (i32.const 0) (i32.const 1))) i32.const 0"),
+        r#"(global $n (mut i32) (i32.const 0)) (data (i32.const 8192) "a")
+           (data (i32.const 8200) "\00\00\00\00\00\10\00\00")
+           (func $write_file (drop (call $fd_write
+             (i32.const 5) (i32.const 8200) (i32.const 1) (i32.const 8216))))
+           (func $create (drop (call $path_open (i32.const 4) (i32.const 0) (i32.const 8192)
+             (i32.const 1) (i32.const 1) (i64.const 64) (i64.const 0) (i32.const 0)
+             (i32.const 8216))))
+           (func $close (drop (call $fd_close (i32.const 5))))
+           (func $remove (drop (call $unlink (i32.const 4) (i32.const 8192) (i32.const 1))))
+           (func (export "davy_boot") (result i32) i32.const 0)"#,
+    )
+    .replace(
+        r#"(memory (export "memory") 2)"#,
+        r#"(import "wasi_snapshot_preview1" "fd_write"
+             (func $fd_write (param i32 i32 i32 i32) (result i32)))
+           (import "wasi_snapshot_preview1" "fd_close" (func $fd_close (param i32) (result i32)))
+           (import "wasi_snapshot_preview1" "path_unlink_file"
+             (func $unlink (param i32 i32 i32) (result i32)))
+           (import "wasi_snapshot_preview1" "path_open"
+             (func $path_open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+           (memory (export "memory") 2)"#,
+    );
+    let image = lab.open(&lab.pack(&wat)).expect("an image");
+    let host = lab.folder.path().join("scratch");
+    std::fs::create_dir(&host).expect("a folder");
+    let grant = DirGrant { host, guest: "/s".into(), write: true, quota_bytes: Some(64 << 10) };
+    let grants = Grants { dirs: vec![grant.clone()], ..Grants::default() };
+    let sandbox = Sandbox::start(&image, SandboxSpec { grants, ..spec() }).expect("sandbox");
+    let (output, end) = converse(&sandbox, b"");
+    let stored = std::fs::metadata(grant.host.join("a")).map_or(0, |file| file.len());
+    (output, end, stored)
+}
+
+fn times(n: u32, body: &str) -> String {
+    format!(
+        "(global.set $n (i32.const {n})) (loop $l {body}
+           (global.set $n (i32.sub (global.get $n) (i32.const 1)))
+           (br_if $l (global.get $n)))"
+    )
+}
+
+#[test]
+fn files_beyond_the_quota_end_the_task() {
+    let (_, end, stored) = storing(&format!("(call $create) {}", times(17, "(call $write_file)")));
+    let Err(Fault::Limit(exceeded)) = end else { panic!("{end:?}") };
+    assert_eq!((exceeded.limit, exceeded.allowed), (LimitKind::Disk, 64 << 10));
+    assert_eq!(exceeded.asked, 68 << 10);
+    assert!(stored <= 64 << 10, "{stored} bytes are stored");
+}
+
+#[test]
+fn a_removed_file_counts_while_it_is_open() {
+    let open = format!("(call $create) (call $remove) {}", times(17, "(call $write_file)"));
+    let (_, end, _) = storing(&open);
+    assert!(matches!(end, Err(Fault::Limit(e)) if e.limit == LimitKind::Disk), "not counted");
+    let turn = "(call $create) (call $write_file) (call $write_file) (call $write_file)
+        (call $remove) (call $close)";
+    let closed = times(9, turn);
+    let (output, end, _) = storing(&closed);
+    assert!(end.is_ok() && output.len() == 1, "what is gone counts no more: {end:?}");
 }

@@ -152,13 +152,54 @@ def break_the_worker(_):
 
 
 def fill_scratch(_):
-    import os
-    import tempfile
-
-    with open(os.path.join(tempfile.gettempdir(), "big"), "wb") as out:
+    with open("/tmp/big", "wb") as out:
         for _ in range(4000):
             out.write(b"x" * (1 << 20))
     return "wrote 4 GB"
+
+
+def fill_scratch_with_small_files(_):
+    import os
+
+    for n in range(100_000):
+        os.symlink("nowhere", f"/tmp/link{n}")
+    return "made 100,000"
+
+
+def fill_scratch_with_removed_files(_):
+    import tempfile
+
+    kept = []
+    for _ in range(100):
+        kept.append(tempfile.TemporaryFile())  # noqa: SIM115
+        kept[-1].write(b"x" * (1 << 20))
+        kept[-1].flush()
+    return "wrote 100 MB"
+
+
+def use_scratch_again_and_again(_):
+    import os
+
+    for _ in range(50):
+        with open("/tmp/part", "wb") as out:
+            out.write(b"x" * (16 << 20))
+        os.remove("/tmp/part")
+    return "wrote 800 MB"
+
+
+def nest_folders(_):
+    import os
+
+    inner = "/tmp/deepest"
+    os.mkdir(inner)
+    for n in range(3000):
+        outer = f"/tmp/outer{n}"
+        os.mkdir(outer)
+        os.rename(inner, f"{outer}/in")
+        inner = outer
+    with open("/tmp/big", "wb") as out:
+        out.write(b"x" * (64 << 20))
+    return "made 3,000"
 
 
 def many_open_files(_):

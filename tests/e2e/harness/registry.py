@@ -28,6 +28,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "spark.davy.deadline": "4s",
         "spark.davy.memory": "192m",
         "spark.davy.outputBytes": "8m",
+        "spark.davy.scratchBytes": "64m",
     },
     "cpu": {"spark.davy.cpuTime": "2s"},
     # Call-backs through network ports, as before Spark 4.1.

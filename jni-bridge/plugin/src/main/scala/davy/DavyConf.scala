@@ -13,6 +13,7 @@ final case class DavyConf private (
     outputBytes: Long,
     logBytes: Long,
     openFiles: Int,
+    scratchBytes: Long,
     channelBytes: Int,
     columnar: Boolean,
     grantRead: Seq[Path],
@@ -84,6 +85,13 @@ object DavyConf {
     "256",
     "Most files, folders and streams that one sandbox may hold open."
   )
+  private val ScratchBytes = Setting(
+    "spark.davy.scratchBytes",
+    Kind.bytes(0),
+    "8g",
+    "Most bytes of files in the scratch folder of one sandbox (`/tmp` in it), where aggregations " +
+      "spill as well; 0 is unlimited."
+  )
   private val ChannelBytes = Setting(
     "spark.davy.channelBytes",
     Kind.bytes(4096, 1L << 30),
@@ -119,6 +127,7 @@ object DavyConf {
     OutputBytes,
     LogBytes,
     OpenFiles,
+    ScratchBytes,
     GrantRead,
     GrantWrite,
     ChannelBytes,
@@ -145,6 +154,7 @@ object DavyConf {
       outputBytes = OutputBytes.in(settings),
       logBytes = LogBytes.in(settings),
       openFiles = OpenFiles.in(settings),
+      scratchBytes = ScratchBytes.in(settings),
       channelBytes = ChannelBytes.in(settings).toInt,
       columnar = Columnar.in(settings),
       grantRead = GrantRead.in(settings),

@@ -5,8 +5,8 @@ import java.nio.file.Path
 import java.util.{LinkedHashMap, Map => JavaMap}
 import scala.jdk.CollectionConverters._
 
-/** A folder that the guest sees. */
-final case class DirGrant(host: Path, guest: String, write: Boolean = false)
+/** A folder that the guest sees. @param quota most bytes that it may hold; 0 is unlimited */
+final case class DirGrant(host: Path, guest: String, write: Boolean = false, quota: Long = 0)
 
 /** Files beneath `root` that the guest may ask for one by one. */
 final case class Admit(root: Path, patterns: Seq[String])
@@ -55,7 +55,12 @@ final case class SandboxSpec(
       ),
       "grants" -> json(
         "dirs" -> allDirs(conf).map { d =>
-          json("host" -> d.host.toString, "guest" -> d.guest, "write" -> d.write)
+          json(
+            "host" -> d.host.toString,
+            "guest" -> d.guest,
+            "write" -> d.write,
+            "quota_bytes" -> d.quota
+          )
         }.asJava,
         "admit" -> admits.map { a =>
           json("root" -> a.root.toString, "patterns" -> a.patterns.asJava)

@@ -1,8 +1,10 @@
 package org.apache.spark.davy
 
 import java.io.{File, IOException}
-import java.nio.file.{Files, Path, StandardCopyOption}
+import java.nio.file.{Files, LinkOption, Path, StandardCopyOption}
+import java.util.UUID
 import java.util.concurrent.CompletableFuture
+import scala.collection.mutable
 import scala.jdk.CollectionConverters._
 import scala.util.Using
 
@@ -112,9 +114,24 @@ private[spark] object SparkFolders {
     copy
   }
 
-  /** Never follows links: a guest can make one in its scratch folder. */
-  private def delete(file: File): Unit = {
-    if (!Files.isSymbolicLink(file.toPath)) Option(file.listFiles()).foreach(_.foreach(delete))
-    val _ = file.delete()
+  /**
+   * Never follows links, which a guest can make, and never goes deep: each folder is first moved
+   * to the top, for a guest can nest them beyond what a path can name.
+   */
+  private[davy] def delete(folder: File): Unit = {
+    val left = mutable.Queue(folder)
+    while (left.nonEmpty) {
+      val next = left.dequeue()
+      Option(next.listFiles()).toSeq.flatten.foreach { entry =>
+        if (!Files.isDirectory(entry.toPath, LinkOption.NOFOLLOW_LINKS)) entry.delete()
+        else if (next eq folder) left += entry
+        else {
+          val top = new File(folder, UUID.randomUUID().toString)
+          if (entry.renameTo(top)) left += top
+        }
+      }
+      if (next ne folder) next.delete()
+    }
+    val _ = folder.delete()
   }
 }

@@ -90,7 +90,7 @@ private[spark] final class DavyRuntime(conf: DavyConf, env: SparkEnv, image: Ima
       sysPath = path.entries,
       cwd = files.filter(_.ofSession).map(_.path.toString),
       reuse = reuse,
-      dirs = DirGrant(own.path, SandboxSpec.GuestScratch, write = true) +:
+      dirs = DirGrant(own.path, SandboxSpec.GuestScratch, write = true, conf.scratchBytes) +:
         (path.folders ++ files.map(_.path)).map(p => DirGrant(p, p.toString)),
       admits = folders.admits,
       callbacks = folders.callbacks,
