@@ -37,8 +37,9 @@ def write_image(version: Version, tools: Toolchain, native: CPython, module: Pat
         pins = inputs()
         module_bytes = module.read_bytes()
         for name, data in (("module.wasm", module_bytes), ("files.tar", files_tar)):
-            if str(cache_root()).encode() in data:
-                raise SystemExit(f"guest-python/build: {name} names {cache_root()}: another machine would make other bytes")
+            for place in (cache_root(), TREE):
+                if str(place).encode() in data:
+                    raise SystemExit(f"guest-python/build: {name} names {place}: another machine would make other bytes")
         manifest = {
             "format": "davy-image",
             "format_version": 1,

@@ -3,6 +3,8 @@
 The .pyc files are of the "unchecked hash" kind: Python takes them without a look at the
 source's time or content, so the mount needs no meaningful times.
 """
+import ast
+import pprint
 import re
 import shutil
 import subprocess
@@ -12,7 +14,7 @@ from pathlib import Path
 from .cpython import CPython
 from .fetch import fetch, inputs
 from .package import Package
-from .paths import cache_root
+from .paths import TREE, cache_root
 from .step import clean_env, digest, step
 from .version import Version
 from .zones import write_zones
@@ -42,6 +44,7 @@ def standard_tree(version: Version, python: CPython, native: CPython, packages: 
                 path.unlink(missing_ok=True)
         for data in python.folder.glob("_sysconfigdata_*.py"):
             shutil.copy(data, lib)
+            _rewrap(lib / data.name)
         site = lib / "site-packages"
         site.mkdir()
         for package in version.packages:
@@ -62,8 +65,16 @@ def _forget_machine(site: Path) -> None:
     folder = re.compile(re.escape(str(cache_root())) + r"/([\w.+-]+?)-[0-9a-f]{20}(\.part-\d+)?")
     for path in site.rglob("*.py"):
         text = path.read_bytes().decode(errors="surrogateescape")
-        if str(cache_root()) in text:
-            path.write_bytes(folder.sub(r"/davy/\1", text).encode(errors="surrogateescape"))
+        known = folder.sub(r"/davy/\1", text).replace(str(TREE), "/davy/guest-python")
+        if known != text:
+            path.write_bytes(known.encode(errors="surrogateescape"))
+
+
+def _rewrap(sysconfigdata: Path) -> None:
+    """Its lines were broken while they named folders of this cache, whose names are as long as they are."""
+    head, _, values = sysconfigdata.read_text().partition("build_time_vars = ")
+    values = pprint.pformat(ast.literal_eval(values), sort_dicts=True)
+    sysconfigdata.write_text(f"{head}build_time_vars = {values}\n")
 
 
 def precompile(native: CPython, folder: Path, shown: str) -> None:

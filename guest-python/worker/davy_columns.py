@@ -5,7 +5,8 @@ buffer of the guest's, in which pyarrow sees its columns in place. Results go ba
 structs: the host copies their buffers out and checks them. Only PySpark's loading and dumping of
 streams is replaced; what it does with the batches is its own.
 
-Frames, big-endian: size (u32) and bytes of the schema; then for each batch 1, rows (u32), bytes
+Frames, big-endian: size (i32) and bytes of the schema, or for a schema of before -1 less its number
+in the order of arrival; then for each batch 1, rows (u32), bytes
 (u64), numbers of nodes and buffers (u32 each), length and nulls of each node, place and length of
 each buffer (u64 each); at the end 0.
 """
@@ -26,12 +27,14 @@ _ARRAY = 64
 
 _input = _output = None
 _columnar = False
+_schemas = []  # of this command's input
 
 
 def begin(infile, outfile):
     """A command begins."""
     global _input, _output, _columnar
     _input, _output = infile, outfile
+    _schemas.clear()
     _columnar = bool(_davy.gateway(_PASSES_BATCHES, b""))
 
 
@@ -78,8 +81,10 @@ def install():
 def _load(stream):
     import pyarrow as pa
 
-    size = struct.unpack(">I", stream.read(4))[0]
-    schema = pa.ipc.read_schema(pa.py_buffer(stream.read(size)))
+    size = struct.unpack(">i", stream.read(4))[0]
+    if size >= 0:
+        _schemas.append(pa.ipc.read_schema(pa.py_buffer(stream.read(size))))
+    schema = _schemas[-1 if size >= 0 else -1 - size]
     types = schema.types
     while struct.unpack(">I", stream.read(4))[0] == _BATCH:
         rows, size, nodes, buffers = struct.unpack(">IQII", stream.read(20))

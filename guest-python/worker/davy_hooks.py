@@ -7,6 +7,7 @@ is. Names bound by ``from … import`` before the hook are rebound in every load
 import importlib
 import os
 import sys
+import types
 import zipimport
 
 import _davy
@@ -35,7 +36,7 @@ def install(worker):
         return
     _rebind("pyspark.util", "local_connect_and_auth", _connect)
     _wrap("pyspark.worker_util", "check_python_version", _explain_version)
-    _wrap("pyspark.util", "handle_worker_exception", _explain_memory)
+    _wrap("pyspark.util", "handle_worker_exception", _tell)
     state = sys.modules.get("pyspark.sql.streaming.stateful_processor_api_client")
     if state is not None:
         state.socket = davy_callback.sockets
@@ -98,8 +99,9 @@ def _connect(conn_info, auth_secret):
     raise davy_callback.refused(what)
 
 
-def _explain_memory(original):
+def _tell(original):
     def handle_worker_exception(e, *args, **kwargs):
+        _drop_own_frames(e)
         if isinstance(e, MemoryError):
             met = _davy.gateway(_MEMORY, b"").decode()
             if met:  # else the code raised this by itself
@@ -107,6 +109,34 @@ def _explain_memory(original):
         return original(e, *args, **kwargs)
 
     return handle_worker_exception
+
+
+# Where PySpark's own functions are called from where it expects to call them itself.
+_OWN = tuple(
+    os.path.join(os.path.dirname(__file__), name)
+    for name in ("davy_columns.py", "davy_pandas.py", "davy_values.py")
+)
+
+
+def _drop_own_frames(e):
+    """Leaves a traceback as stock's: without the frames of the functions that stand before PySpark's."""
+    left, seen = [e], set()
+    while left:
+        e = left.pop()
+        if e is None or id(e) in seen:
+            continue
+        seen.add(id(e))
+        frames, tb = [], e.__traceback__
+        while tb is not None:
+            frames.append(tb)
+            tb = tb.tb_next
+        if any(tb.tb_frame.f_code.co_filename in _OWN for tb in frames):
+            rest = None
+            for tb in reversed(frames):
+                if tb.tb_frame.f_code.co_filename not in _OWN:
+                    rest = types.TracebackType(rest, tb.tb_frame, tb.tb_lasti, tb.tb_lineno)
+            e.__traceback__ = rest
+        left += [e.__cause__, e.__context__]
 
 
 def _explain_version(original):

@@ -22,6 +22,7 @@ import _davy
 import davy_columns
 import davy_hooks
 import davy_native
+import davy_pandas
 import davy_values
 import davy_zone
 
@@ -82,6 +83,7 @@ def boot():
     davy_hooks.install(worker)
     davy_columns.install()
     davy_values.install()
+    davy_pandas.install()
     davy_native.install()
     gc.collect()
     gc.freeze()  # what every sandbox shares is not walked by each collection

@@ -10,8 +10,8 @@ use crate::columns::OutputBatch;
 use std::collections::VecDeque;
 use std::sync::PoisonError;
 
-/// Batches that wait for the guest before the input channel counts as full.
-const MOST_PENDING: usize = 2;
+/// Announced batches that wait for the guest before the input channel counts as full.
+const MOST_ANNOUNCED: usize = 2;
 /// Batches and schemas that wait for the host before the guest waits.
 const MOST_GIVEN: usize = 3;
 
@@ -38,6 +38,11 @@ pub(crate) struct Batches {
     /// The task passes batches.
     passes: bool,
     pending: VecDeque<Box<dyn InputBatch>>,
+    /// Those of `pending` whose frames the guest has, or can read. One write may announce many.
+    announced: usize,
+    /// The last write was accepted in part: what is left of it never waits for batches, which it
+    /// may be the first to announce.
+    within_write: bool,
     /// The guest's thread copies a batch now, outside of the lock.
     taking: bool,
     taken: u64,
@@ -46,10 +51,10 @@ pub(crate) struct Batches {
 
 impl std::fmt::Debug for Batches {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Batches { passes, pending, taking, taken, given } = self;
+        let Batches { passes, pending, announced, within_write: _, taking, taken, given } = self;
         write!(
             f,
-            "passes {passes}, pending {}, taking {taking}, taken {taken}, given {}",
+            "passes {passes}, pending {}, announced {announced}, taking {taking}, taken {taken}, given {}",
             pending.len(),
             given.len()
         )
@@ -57,9 +62,17 @@ impl std::fmt::Debug for Batches {
 }
 
 impl Batches {
-    /// Whether the frame that announces one more batch has to wait.
+    /// Whether the frames that announce more batches have to wait.
     pub(crate) fn full(&self) -> bool {
-        self.pending.len() > MOST_PENDING
+        !self.within_write && self.announced >= MOST_ANNOUNCED
+    }
+
+    /// A write to the channel was accepted, `whole` or in part.
+    pub(crate) fn written(&mut self, whole: bool) {
+        self.within_write = !whole;
+        if whole {
+            self.announced = self.pending.len();
+        }
     }
 }
 
@@ -96,6 +109,8 @@ impl Channels {
         let mut state = self.lock();
         state.batches.passes = false;
         state.batches.pending.clear();
+        state.batches.announced = 0;
+        state.batches.within_write = false;
         while state.batches.taking {
             state = self.host.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
@@ -119,6 +134,7 @@ impl Channels {
             _ => return Transfer::Ended,
         }
         let Some(batch) = state.batches.pending.pop_front() else { return Transfer::Ended };
+        state.batches.announced = state.batches.announced.saturating_sub(1);
         state.batches.taking = true;
         drop(state);
         batch.copy_to(into);

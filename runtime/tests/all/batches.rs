@@ -382,7 +382,8 @@ fn a_guest_takes_only_what_was_put() {
     let lab = Lab::new();
     let take = |size: u32| {
         format!(
-            "(i32.store (i32.const 0)
+            "(drop (call $read (i32.const 0) (i32.const 1)))
+             (i32.store (i32.const 0)
                (call $gateway (i32.const 7) (i32.const 0) (i32.const 0) (i32.const 8) (i32.const {size})))
              (drop (call $write (i32.const 0) (i32.const 16))) i32.const 0"
         )
@@ -398,14 +399,54 @@ fn a_guest_takes_only_what_was_put() {
             sandbox.channels().pass_batches(true);
             assert!(sandbox.channels().put_batch(Box::new(Bytes(vec![7; n]))));
         }
-        let (output, end) = converse(&sandbox, b"");
+        let (output, end) = converse(&sandbox, b"!");
         end.expect("a quiet end");
         assert_eq!(output[..4], i32::to_le_bytes(wanted), "{put:?} {size}");
         assert_eq!(sandbox.channels().batches_taken(), u64::from(wanted > 0));
     }
     let outside = take(8).replace("i32.const 8) (i32.const 8)", "i32.const 131070) (i32.const 8)");
     let sandbox = start(&lab.image(&outside));
-    assert_eq!(converse(&sandbox, b"").1.expect_err("a lie").kind(), "guest");
+    assert_eq!(converse(&sandbox, b"!").1.expect_err("a lie").kind(), "guest");
+}
+
+/// One write may announce more batches than may wait: it is accepted in whole, the next one waits.
+#[test]
+fn one_write_announces_many_batches() {
+    struct Byte;
+    impl InputBatch for Byte {
+        fn bytes(&self) -> usize {
+            1
+        }
+        fn copy_to(&self, into: &mut [u8]) {
+            into.fill(1);
+        }
+    }
+    let lab = Lab::new();
+    // Reads a byte of the channel and takes a batch, until the end.
+    let take = "(block $done (loop $again
+        (br_if $done (i32.eqz (call $read (i32.const 0) (i32.const 1))))
+        (br_if $again (i32.eq (i32.const 1)
+          (call $gateway (i32.const 7) (i32.const 0) (i32.const 0) (i32.const 8) (i32.const 1))))))
+        i32.const 0";
+    let sandbox = start(&lab.image(take));
+    let channels = sandbox.channels();
+    channels.pass_batches(true);
+    let mut taken = 0;
+    for write in 0..100 {
+        for _ in 0..10 {
+            assert!(channels.put_batch(Box::new(Byte)));
+        }
+        let mut left = 10;
+        while left > 0 {
+            assert_ne!(channels.wait_ready(davy_runtime::WRITABLE, PATIENCE), 0, "it hangs");
+            left -= channels.write(&vec![0; left]).expect("a guest that takes");
+        }
+        assert!(channels.batches_taken() + 12 > taken, "write {write} did not wait");
+        taken += 10;
+    }
+    channels.end_input();
+    sandbox.wait().expect("a quiet end");
+    assert_eq!(channels.batches_taken(), 1000);
 }
 
 /// A guest that gives batches to a host that takes none waits, and a stop ends the wait.

@@ -3,6 +3,7 @@ package org.apache.spark.sql.davy
 import java.io.{DataInputStream, DataOutputStream}
 import java.util.concurrent.ConcurrentLinkedQueue
 import java.util.concurrent.atomic.AtomicBoolean
+import scala.collection.mutable
 
 import davy.{DavyException, Sandbox}
 import org.apache.arrow.memory.BufferAllocator
@@ -13,23 +14,31 @@ import org.apache.spark.api.python._
 import org.apache.spark.sql.execution.metric.SQLMetric
 
 /**
+ * What the guest gets at once: the batches of each table. A scalar function and a map have one group
+ * of one table; a cogrouped function has groups of two.
+ */
+private[davy] final case class Group(tables: Seq[Iterator[InputBatch]])
+
+/**
  * Runs an Arrow function in a sandbox: the command, exceptions, accumulators and the end go through
  * the byte channel as Spark sends them; batches go through linear memory, each announced by a frame
  * on the channel.
  *
  * @param stock Spark's runner of the same function
- * @param wire the schema and order of the columns that the guest sees
+ * @param wires the schema and order of the columns of each table
+ * @param grouped whether there are many groups; each is then announced by the number of its tables
  * @param sent what was given to the guest, in order; whoever takes a batch out closes it. The runner
  *   itself closes what the guest has taken if `keeps` is false.
  */
 private[davy] final class BatchRunner(
     stock: StockRunner,
-    wire: Wire,
+    wires: Seq[Wire],
+    grouped: Boolean,
     sent: ConcurrentLinkedQueue[InputBatch],
     keeps: Boolean,
     allocator: BufferAllocator,
     columnMetrics: ColumnMetrics
-) extends BasePythonRunner[InputBatch, OutputBatch](
+) extends BasePythonRunner[Group, OutputBatch](
       stock.funcs,
       stock.evalType,
       stock.argOffsets,
@@ -63,39 +72,84 @@ private[davy] final class BatchRunner(
   override protected def newWriter(
       env: SparkEnv,
       worker: PythonWorker,
-      input: Iterator[InputBatch],
+      input: Iterator[Group],
       partition: Int,
       context: TaskContext
   ): Writer = new Writer(env, worker, input, partition, context) {
     private val writeStock = stock.commandWriter(env, worker, partition, context)
     private val sandbox = BatchRunner.sandboxOf(worker)
-    private var begun = false
     sandbox.passBatches()
     private val takenBefore = sandbox.batchesTaken
     private var closed = 0L
+    private var bytes = 0L
+    private val schemas = mutable.ArrayBuffer[Wire]()
+    private var tables: Iterator[(Wire, Iterator[InputBatch])] = Iterator.empty
+    private var table: Option[(Wire, Iterator[InputBatch])] = None
     context.addTaskCompletionListener[Unit](_ => withdraw(sandbox))
 
     override protected def writeCommand(out: DataOutputStream): Unit = writeStock(out)
 
     override def writeNextInputToStream(out: DataOutputStream): Boolean = {
-      if (!begun) {
-        begun = true
-        out.writeInt(wire.schema.length)
-        out.write(wire.schema)
-      }
       if (!keeps) closeTaken()
-      if (!input.hasNext) {
+      val before = bytes
+      var more = writeFrame(out)
+      // Small groups go together.
+      while (more && grouped && bytes - before < BatchRunner.Together) more = writeFrame(out)
+      more
+    }
+
+    private def writeFrame(out: DataOutputStream): Boolean = table match {
+      case Some((wire, batches)) if hasNext(batches) =>
+        writeBatch(out, wire, batches)
+        true
+      case Some(_) =>
         out.writeInt(BatchRunner.End)
-        return false
+        table = None
+        grouped
+      case None => nextTable(out)
+    }
+
+    /** False if there is no more. */
+    private def nextTable(out: DataOutputStream): Boolean = {
+      if (!tables.hasNext) {
+        val more = hasNext(input)
+        if (grouped) out.writeInt(if (more) wires.length else BatchRunner.End)
+        if (!more) return false
+        tables = wires.iterator.zip(input.next().tables)
       }
-      val started = System.nanoTime()
-      val batch = input.next()
-      columnMetrics.gathered(System.nanoTime() - started)
-      sent.add(batch)
-      val put = wire.put(batch, sandbox)
+      table = Some(tables.next())
+      table.foreach { case (wire, _) =>
+        val number = schemas.indexOf(wire)
+        wire.begin(out, number, first = number < 0)
+        if (number < 0) schemas += wire
+      }
+      true
+    }
+
+    private def writeBatch(
+        out: DataOutputStream,
+        wire: Wire,
+        batches: Iterator[InputBatch]
+    ): Unit = {
+      val batch = timed(batches.next())
+      val put = wire.describe(batch)
+      if (put.bytes == 0 && !keeps) batch.close() // the guest takes nothing of it
+      else {
+        sent.add(batch)
+        put.give(sandbox)
+      }
+      bytes += put.bytes
       columnMetrics.sent(batch.rows, put.bytes)
       put.announce(out)
-      true
+    }
+
+    /** The child computes its rows then. */
+    private def hasNext(iterator: Iterator[_]): Boolean = timed(iterator.hasNext)
+
+    private def timed[T](body: => T): T = {
+      val started = System.nanoTime()
+      try body
+      finally columnMetrics.gathered(System.nanoTime() - started)
     }
 
     private def closeTaken(): Unit = {
@@ -184,6 +238,9 @@ private[davy] object BatchRunner {
   val Batch = 1
   val Stream = 2
   val Schema = 3
+
+  /** Bytes of small groups that are announced by one write. */
+  val Together: Long = 256 << 10
 
   def sandboxOf(worker: PythonWorker): Sandbox = worker match {
     case davy: DavyWorker => davy.sandbox

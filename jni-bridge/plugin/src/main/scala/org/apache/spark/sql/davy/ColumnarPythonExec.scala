@@ -8,22 +8,19 @@ import org.apache.spark.TaskContext
 import org.apache.spark.api.python.PythonEvalType
 import org.apache.spark.rdd.RDD
 import org.apache.spark.sql.catalyst.InternalRow
-import org.apache.spark.sql.catalyst.expressions.{Attribute, PythonUDF}
+import org.apache.spark.sql.catalyst.expressions.{Attribute, Expression}
 import org.apache.spark.sql.errors.QueryExecutionErrors
 import org.apache.spark.sql.execution._
 import org.apache.spark.sql.execution.metric.{SQLMetric, SQLMetrics}
+import org.apache.spark.sql.execution.python.PythonSQLMetrics
 import org.apache.spark.sql.types._
 import org.apache.spark.sql.util.ArrowUtils
 
-/** What Davy's nodes for Arrow functions have in common: rows or columns in, columns out. */
-trait ColumnarPythonExec extends UnaryExecNode {
+/** What Davy's nodes for Arrow functions have in common. */
+trait BatchPythonExec extends SparkPlan with PythonSQLMetrics {
 
   /** The functions, for the plan's text. */
-  def functions: Seq[PythonUDF]
-
-  final override def supportsColumnar: Boolean = true
-
-  override protected def doExecute(): RDD[InternalRow] = ColumnarToRowExec(this).execute()
+  def functions: Seq[Expression]
 
   /** Kind of the functions; see `PythonEvalType`. */
   def evalType: Int
@@ -34,6 +31,8 @@ trait ColumnarPythonExec extends UnaryExecNode {
       PythonEvalType.toString(evalType),
       "through linear memory"
     )
+
+  override lazy val metrics: Map[String, SQLMetric] = pythonMetrics ++ columnMetrics
 
   protected def columnMetrics: Map[String, SQLMetric] = Map(
     "davyGather" -> SQLMetrics
@@ -50,10 +49,17 @@ trait ColumnarPythonExec extends UnaryExecNode {
     BatchLimits(conf.arrowMaxRecordsPerBatch, conf.arrowMaxBytesPerBatch)
 
   /** The child's rows; of a columnar child, without a detour through unsafe rows. */
-  protected def childRows: RDD[InternalRow] =
+  protected def rowsOf(child: SparkPlan): RDD[InternalRow] =
     if (child.supportsColumnar)
       child.executeColumnar().mapPartitionsInternal(_.flatMap(_.rowIterator.asScala))
     else child.execute()
+}
+
+/** Those whose results are columns. */
+trait ColumnarPythonExec extends BatchPythonExec {
+  final override def supportsColumnar: Boolean = true
+
+  override protected def doExecute(): RDD[InternalRow] = ColumnarToRowExec(this).execute()
 }
 
 private[davy] object ArrowSchemas {

@@ -8,9 +8,8 @@ import org.apache.spark.api.python.ChainedPythonFunctions
 import org.apache.spark.rdd.RDD
 import org.apache.spark.sql.catalyst.InternalRow
 import org.apache.spark.sql.catalyst.expressions._
-import org.apache.spark.sql.execution.SparkPlan
-import org.apache.spark.sql.execution.metric.SQLMetric
-import org.apache.spark.sql.execution.python.{EvalPythonEvaluatorFactory, PythonSQLMetrics}
+import org.apache.spark.sql.execution.{SparkPlan, UnaryExecNode}
+import org.apache.spark.sql.execution.python.EvalPythonEvaluatorFactory
 import org.apache.spark.sql.execution.python.EvalPythonExec.ArgumentMetadata
 import org.apache.spark.sql.types._
 import org.apache.spark.sql.vectorized.ColumnarBatch
@@ -25,13 +24,12 @@ case class DavyArrowEvalPythonExec(
     child: SparkPlan,
     evalType: Int,
     settings: StockSettings
-) extends ColumnarPythonExec
-    with PythonSQLMetrics {
+) extends UnaryExecNode
+    with ColumnarPythonExec {
 
   override def output: Seq[Attribute] = child.output ++ resultAttrs
   override def producedAttributes: AttributeSet = AttributeSet(resultAttrs)
   override def functions: Seq[PythonUDF] = udfs
-  override lazy val metrics: Map[String, SQLMetric] = pythonMetrics ++ columnMetrics
 
   override protected def doExecuteColumnar(): RDD[ColumnarBatch] = {
     val stage = ScalarStage(
@@ -42,7 +40,7 @@ case class DavyArrowEvalPythonExec(
       limits,
       ColumnMetrics(metrics)
     )
-    childRows.mapPartitionsInternal(stage.run)
+    rowsOf(child).mapPartitionsInternal(stage.run)
   }
 
   override protected def withNewChildInternal(newChild: SparkPlan): SparkPlan =
@@ -86,13 +84,15 @@ private[davy] final case class ScalarStage(
     val batches = new InputBatches(rows, shape, extra, limits, allocator)
     val runner = new BatchRunner(
       StockRunner.scalar(call.funcs, call.arguments, call.schema, settings),
-      Wire(schema, arguments, struct = false),
+      Seq(Wire(schema, arguments, struct = false)),
+      grouped = false,
       sent,
       keeps = true,
       allocator,
       metrics
     )
-    def results = runner.compute(batches, context.partitionId(), context)
+    val all = Iterator.single(Group(Seq(batches)))
+    def results = runner.compute(all, context.partitionId(), context)
     new JoinedBatches(results, sent, own, ScalarStage.types(output.drop(own)), allocator, context)
   }
 }

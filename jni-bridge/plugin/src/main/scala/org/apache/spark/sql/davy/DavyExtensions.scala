@@ -3,10 +3,17 @@ package org.apache.spark.sql.davy
 import org.apache.spark.SPARK_VERSION
 import org.apache.spark.api.python.PythonEvalType._
 import org.apache.spark.sql.SparkSessionExtensions
-import org.apache.spark.sql.catalyst.expressions.{Expression, PythonUDF}
+import org.apache.spark.sql.catalyst.expressions.{
+  Attribute,
+  Expression,
+  NamedExpression,
+  PythonUDF,
+  SessionWindow
+}
+import org.apache.spark.sql.catalyst.expressions.aggregate.AggregateExpression
 import org.apache.spark.sql.catalyst.rules.Rule
-import org.apache.spark.sql.execution.{ColumnarRule, RowToColumnarExec, SparkPlan, UnaryExecNode}
-import org.apache.spark.sql.execution.python.{ArrowEvalPythonExec, MapInArrowExec, MapInPandasExec}
+import org.apache.spark.sql.execution._
+import org.apache.spark.sql.execution.python._
 import org.apache.spark.sql.internal.SQLConf
 import org.slf4j.LoggerFactory
 
@@ -24,6 +31,7 @@ object DavyColumnarRule extends ColumnarRule {
   // Newer than the Spark that this is compiled against.
   private val ScalarArrow = 250
   private val ScalarArrowIter = 251
+  private val Aggregate = "ArrowAggregatePythonExec"
 
   private val Scalar = Set(
     SQL_ARROW_BATCHED_UDF,
@@ -42,16 +50,25 @@ object DavyColumnarRule extends ColumnarRule {
           served(node, map(node, node.func, SQL_MAP_PANDAS_ITER_UDF, node.isBarrier, node.profile))
         case node: MapInArrowExec =>
           served(node, map(node, node.func, SQL_MAP_ARROW_ITER_UDF, node.isBarrier, node.profile))
+        case node: FlatMapGroupsInPandasExec =>
+          served(node, groups(node, node.func, node.groupingAttributes, struct = false))
+        case node: FlatMapGroupsInArrowExec =>
+          served(node, groups(node, node.func, node.groupingAttributes, struct = true))
+        case node: FlatMapCoGroupsInPandasExec =>
+          served(node, cogroups(node, node.func, node.leftGroup, node.rightGroup))
+        case node: FlatMapCoGroupsInArrowExec =>
+          served(node, cogroups(node, node.func, node.leftGroup, node.rightGroup))
+        case node if node.getClass.getSimpleName == Aggregate => served(node, aggregate(node))
       }
   }
 
   /** Spark has wrapped children that give rows: Davy's nodes take them as they are. */
   override def postColumnarTransitions: Rule[SparkPlan] = plan =>
     plan.transform { case node: ColumnarPythonExec =>
-      node.child match {
-        case RowToColumnarExec(rows) => node.withNewChildren(Seq(rows))
-        case _                       => node
-      }
+      node.withNewChildren(node.children.map {
+        case RowToColumnarExec(rows) => rows
+        case columns                 => columns
+      })
     }
 
   private def served(stock: SparkPlan, ours: Either[String, SparkPlan]): SparkPlan = ours match {
@@ -93,11 +110,71 @@ object DavyColumnarRule extends ColumnarRule {
       DavyMapInBatchExec(udf, node.output, node.child, barrier, profile, settings)
     }
 
+  private def groups(
+      node: UnaryExecNode,
+      func: Expression,
+      grouping: Seq[Attribute],
+      struct: Boolean
+  ): Either[String, SparkPlan] =
+    for {
+      _ <- common(node.child)
+      _ <- check(node.child.output.nonEmpty, "no columns")
+      _ <- types("a result", node.output.map(_.dataType))
+    } yield {
+      val settings = StockSettings.of(node, evalType(node), node.conf, Map.empty)
+      val udf = func.asInstanceOf[PythonUDF]
+      DavyFlatMapGroupsExec(udf, grouping, node.output, node.child, struct, settings)
+    }
+
+  private def cogroups(
+      node: BinaryExecNode,
+      func: Expression,
+      left: Seq[Attribute],
+      right: Seq[Attribute]
+  ): Either[String, SparkPlan] =
+    for {
+      _ <- common(node.left)
+      _ <- common(node.right)
+      _ <- check(node.children.forall(_.output.nonEmpty), "no columns")
+      _ <- types("a result", node.output.map(_.dataType))
+    } yield {
+      val settings = StockSettings.of(node, evalType(node), node.conf, Map.empty)
+      val udf = func.asInstanceOf[PythonUDF]
+      DavyFlatMapCoGroupsExec(udf, left, right, node.output, node.left, node.right, settings)
+    }
+
+  /** Spark's node is newer than the Spark that this is compiled against. */
+  private def aggregate(node: SparkPlan): Either[String, SparkPlan] = {
+    // Its fields: grouping, aggregates, results, child, kind.
+    val grouping = node.productElement(0).asInstanceOf[Seq[NamedExpression]]
+    val aggregates = node.productElement(1).asInstanceOf[Seq[AggregateExpression]]
+    val results = node.productElement(2).asInstanceOf[Seq[NamedExpression]]
+    val kind = node.productElement(4).asInstanceOf[Int]
+    val call = AggregateCall(aggregates)
+    for {
+      _ <- version
+      _ <- check(!grouping.exists(_.metadata.contains(SessionWindow.marker)), "a session window")
+      _ <- check(call.inputs.nonEmpty, "a function without arguments")
+      _ <- types("an argument", call.inputs.map(_.dataType))
+      _ <- types("a result", aggregates.map(_.dataType))
+    } yield {
+      val settings = StockSettings.of(node, kind, node.conf, Map.empty)
+      DavyAggregatePythonExec(grouping, aggregates, results, node.children.head, settings)
+    }
+  }
+
+  /** Protected in Spark's sources, public in their byte code. */
+  private def evalType(node: SparkPlan): Int =
+    node.getClass.getMethod("pythonEvalType").invoke(node).asInstanceOf[Int]
+
   private def common(child: SparkPlan): Either[String, Unit] =
     for {
-      _ <- check(SPARK_VERSION.startsWith("4.3."), s"Spark $SPARK_VERSION; 4.3 was compared")
+      _ <- version
       _ <- types("a column", child.output.map(_.dataType))
     } yield ()
+
+  private def version: Either[String, Unit] =
+    check(SPARK_VERSION.startsWith("4.3."), s"Spark $SPARK_VERSION; 4.3 was compared")
 
   private def types(what: String, kinds: Seq[org.apache.spark.sql.types.DataType]) =
     kinds.find(!ArrowSchemas.holds(_)) match {

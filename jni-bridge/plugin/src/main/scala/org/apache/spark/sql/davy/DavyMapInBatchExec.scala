@@ -4,17 +4,15 @@ import java.util.concurrent.ConcurrentLinkedQueue
 import scala.jdk.CollectionConverters._
 
 import org.apache.spark.TaskContext
-import org.apache.spark.api.python.{ChainedPythonFunctions, PythonEvalType}
+import org.apache.spark.api.python.ChainedPythonFunctions
 import org.apache.spark.rdd.RDD
 import org.apache.spark.resource.ResourceProfile
 import org.apache.spark.sql.catalyst.InternalRow
 import org.apache.spark.sql.catalyst.expressions.{Attribute, AttributeSet, PythonUDF}
 import org.apache.spark.sql.catalyst.plans.physical.Partitioning
-import org.apache.spark.sql.execution.SparkPlan
-import org.apache.spark.sql.execution.metric.SQLMetric
-import org.apache.spark.sql.execution.python.PythonSQLMetrics
+import org.apache.spark.sql.execution.{SparkPlan, UnaryExecNode}
 import org.apache.spark.sql.types.{DataType, StructField, StructType}
-import org.apache.spark.sql.vectorized.{ColumnVector, ColumnarBatch}
+import org.apache.spark.sql.vectorized.ColumnarBatch
 
 /** `mapInPandas` and `mapInArrow` through linear memory. */
 case class DavyMapInBatchExec(
@@ -24,14 +22,13 @@ case class DavyMapInBatchExec(
     isBarrier: Boolean,
     profile: Option[ResourceProfile],
     settings: StockSettings
-) extends ColumnarPythonExec
-    with PythonSQLMetrics {
+) extends UnaryExecNode
+    with ColumnarPythonExec {
 
   override def producedAttributes: AttributeSet = AttributeSet(output)
   override def outputPartitioning: Partitioning = child.outputPartitioning
   override def functions: Seq[PythonUDF] = Seq(func)
   override def evalType: Int = settings.evalType
-  override lazy val metrics: Map[String, SQLMetric] = pythonMetrics ++ columnMetrics
 
   override protected def doExecuteColumnar(): RDD[ColumnarBatch] = {
     // A setting that Spark 4.0 has not.
@@ -45,7 +42,7 @@ case class DavyMapInBatchExec(
       limits,
       ColumnMetrics(metrics)
     )
-    val rows = childRows
+    val rows = rowsOf(child)
     val mapped =
       if (isBarrier) rows.barrier().mapPartitions(stage.run)
       else rows.mapPartitionsInternal(stage.run)
@@ -82,37 +79,15 @@ private[davy] final case class MapStage(
     val funcs = Seq((ChainedPythonFunctions(Seq(func.func)), func.resultId.id))
     val runner = new BatchRunner(
       StockRunner.struct(funcs, wrapped, settings),
-      Wire(schema, shape.arguments, struct = true),
+      Seq(Wire(schema, shape.arguments, struct = true)),
+      grouped = false,
       sent,
       keeps = false,
       allocator,
       metrics
     )
-    new StructColumns(runner.compute(batches, context.partitionId(), context), context)
-  }
-
-  /** The fields of the one struct that each batch of results is. */
-  private final class StructColumns(results: Iterator[OutputBatch], context: TaskContext)
-      extends Iterator[ColumnarBatch] {
-    private var current: OutputBatch = _
-    context.addTaskCompletionListener[Unit](_ => if (current != null) current.close())
-
-    override def hasNext: Boolean = results.hasNext
-
-    override def next(): ColumnarBatch = {
-      if (current != null) current.close()
-      current = null
-      current = results.next()
-      val actual = current.columns(0).dataType()
-      checked.filterNot(DataType.equalsIgnoreCompatibleNullability(actual, _)).foreach { expected =>
-        throw OutputTypes.mismatch(
-          PythonEvalType.toString(settings.evalType),
-          Seq(expected),
-          Seq(actual)
-        )
-      }
-      val columns = Array.tabulate[ColumnVector](width)(current.columns(0).getChild)
-      new ColumnarBatch(columns, current.rows)
-    }
+    val all = Iterator.single(Group(Seq(batches)))
+    val results = runner.compute(all, context.partitionId(), context)
+    new StructColumns(results, width, checked, settings.evalType, context)
   }
 }

@@ -22,21 +22,29 @@ private[davy] final case class BatchShape(fields: Array[Field], own: Int, argume
 /** Greatest batch; 0 rows is unlimited, and so are `Int.MaxValue` bytes, as in Spark. */
 private[davy] final case class BatchLimits(rows: Int, bytes: Long)
 
-/** Rows → Arrow batches, cut where Spark cuts them. */
+/**
+ * Rows → Arrow batches, cut where Spark cuts them.
+ *
+ * @param expected rows that memory is taken for at first
+ * @param evenEmpty whether no rows at all are a batch, too
+ */
 private[davy] final class InputBatches(
     rows: Iterator[InternalRow],
     shape: BatchShape,
     extra: InternalRow => InternalRow,
     limits: BatchLimits,
-    allocator: BufferAllocator
+    allocator: BufferAllocator,
+    expected: Int = InputBatches.Usual,
+    evenEmpty: Boolean = false
 ) extends Iterator[InputBatch] {
 
-  private val InitialRows = 10000
   private val most = if (limits.rows > 0) limits.rows else Int.MaxValue
+  private var none = evenEmpty
 
-  override def hasNext: Boolean = rows.hasNext
+  override def hasNext: Boolean = none || rows.hasNext
 
   override def next(): InputBatch = {
+    none = false
     val vectors = new Array[FieldVector](shape.fields.length)
     try fill(vectors)
     catch {
@@ -49,7 +57,7 @@ private[davy] final class InputBatches(
   private def fill(vectors: Array[FieldVector]): InputBatch = {
     val writers = vectors.indices.map { i =>
       vectors(i) = shape.fields(i).createVector(allocator)
-      ColumnWriter.of(vectors(i), math.min(most, InitialRows))
+      ColumnWriter.of(vectors(i), math.min(most, expected))
     }.toArray
     val counted = shape.arguments.map(writers)
     val (bound, byRow) = boundOf(counted)
@@ -97,4 +105,10 @@ private[davy] final class InputBatches(
     }
     sum
   }
+}
+
+private[davy] object InputBatches {
+
+  /** Rows of a batch, unless something better is known. */
+  val Usual = 10000
 }

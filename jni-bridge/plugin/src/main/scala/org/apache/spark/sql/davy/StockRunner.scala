@@ -5,8 +5,9 @@ import java.lang.reflect.Method
 
 import org.apache.spark.{SparkEnv, TaskContext}
 import org.apache.spark.api.python.{BasePythonRunner, ChainedPythonFunctions, PythonWorker}
+import org.apache.spark.sql.catalyst.expressions.PythonUDF
 import org.apache.spark.sql.execution.metric.SQLMetric
-import org.apache.spark.sql.execution.python.{ArrowPythonRunner, ArrowPythonWithNamedArgumentRunner}
+import org.apache.spark.sql.execution.python._
 import org.apache.spark.sql.execution.python.EvalPythonExec.ArgumentMetadata
 import org.apache.spark.sql.internal.SQLConf
 import org.apache.spark.sql.types.StructType
@@ -132,6 +133,52 @@ private[davy] object StockRunner {
         s.last
       )
     )
+
+  /** @param offsets keys and columns of each table, as Spark gives them */
+  def grouped(
+      func: PythonUDF,
+      offsets: Array[Int],
+      schema: StructType,
+      s: StockSettings
+  ): StockRunner = new StockRunner(
+    new ArrowPythonRunner(
+      one(func),
+      s.evalType,
+      Array(offsets),
+      schema,
+      s.timeZone,
+      s.largeVarTypes,
+      s.conf,
+      s.metrics,
+      s.jobArtifact,
+      s.last
+    )
+  )
+
+  def cogrouped(
+      func: PythonUDF,
+      offsets: Array[Int],
+      left: StructType,
+      right: StructType,
+      s: StockSettings
+  ): StockRunner = new StockRunner(
+    new CoGroupedArrowPythonRunner(
+      one(func),
+      s.evalType,
+      Array(offsets),
+      left,
+      right,
+      s.timeZone,
+      s.largeVarTypes,
+      s.conf,
+      s.metrics,
+      s.jobArtifact,
+      s.last
+    )
+  )
+
+  private def one(func: PythonUDF): Seq[(ChainedPythonFunctions, Long)] =
+    Seq((ChainedPythonFunctions(Seq(func.func)), func.resultId.id))
 
   private def unwrapped[T](body: => T): T =
     try body

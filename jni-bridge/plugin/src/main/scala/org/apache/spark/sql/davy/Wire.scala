@@ -17,13 +17,18 @@ import org.apache.arrow.vector.types.pojo.Schema
  */
 private[davy] final case class Wire(schema: Array[Byte], arguments: Array[Int], struct: Boolean) {
 
-  /** Gives the batch to the sandbox; it stays unchanged until the guest has taken it. */
-  def put(batch: InputBatch, sandbox: Sandbox): Put = {
+  /** Begins a table of the guest's: its schema, or after the first time the schema's number. */
+  def begin(out: DataOutputStream, number: Int, first: Boolean): Unit =
+    if (first) {
+      out.writeInt(schema.length)
+      out.write(schema)
+    } else out.writeInt(-1 - number)
+
+  /** Where the batch is, and where it will be. */
+  def describe(batch: InputBatch): Put = {
     val put = new Put(batch.rows)
     if (struct) put.node(batch.rows, 0, bitmap = true)
     arguments.foreach(i => put.column(batch.columns(i)))
-    // False if the guest is gone: the reader hears why.
-    val _ = sandbox.putBatch(put.places)
     put
   }
 }
@@ -42,6 +47,12 @@ private[davy] final class Put(rows: Int) {
 
   def places: Array[Long] = hostPlaces.toArray
   def bytes: Long = size
+
+  /** Gives the batch to the sandbox; it stays unchanged until the guest has taken it. */
+  def give(sandbox: Sandbox): Unit = {
+    // False if the guest is gone: the reader hears why.
+    val _ = if (size > 0) sandbox.putBatch(places)
+  }
 
   def node(length: Int, nulls: Int, bitmap: Boolean): Unit = {
     nodes += length.toLong += nulls.toLong

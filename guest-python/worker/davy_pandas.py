@@ -1,0 +1,219 @@
+"""Columns to pandas and back, where the values are the same on both sides.
+
+PySpark converts each column of each group or batch by machinery that serves every type, at about a
+millisecond. Numbers and text need none of it; all other types, and all errors, are PySpark's own.
+Made for the PySpark that has these classes (4.3) and the pandas of the image.
+"""
+
+import functools
+import sys
+
+_PANDAS_OPTIONS = {
+    "date_as_object": True,
+    "coerce_temporal_nanoseconds": True,
+    "integer_object_nulls": True,
+}
+
+
+def install():
+    conversion = sys.modules.get("pyspark.sql.conversion")
+    if not hasattr(conversion, "PandasToArrowConversion"):
+        return
+    _Conversions(conversion).install()
+
+
+class _Conversions:
+    def __init__(self, conversion):
+        import numpy as np
+        import pandas as pd
+        import pyarrow as pa
+        from pandas._libs.internals import BlockPlacement
+        from pandas.core.internals.blocks import new_block_2d
+        from pandas.core.internals.managers import BlockManager
+        from pyspark.sql import types
+
+        self.np, self.pd, self.pa = np, pd, pa
+        self.manager, self.block, self.placement = BlockManager, new_block_2d, BlockPlacement
+        self.conversion = conversion
+        integers = {
+            types.ByteType: (np.dtype("int8"), pa.int8()),
+            types.ShortType: (np.dtype("int16"), pa.int16()),
+            types.IntegerType: (np.dtype("int32"), pa.int32()),
+            types.LongType: (np.dtype("int64"), pa.int64()),
+        }
+        self.integers = frozenset(integers)
+        self.numbers = integers | {
+            types.FloatType: (np.dtype("float32"), pa.float32()),
+            types.DoubleType: (np.dtype("float64"), pa.float64()),
+        }
+        self.flags = {types.BooleanType: (np.dtype("bool"), pa.bool_())}
+        self.to_arrow = self.numbers | self.flags
+        self.text, self.struct = types.StringType, types.StructType
+        self.object = np.dtype(object)
+        self.schema = None  # the last one, and what PySpark makes of it
+        self.spark_schema = None
+
+    def install(self):
+        conversion, pd = self.conversion, self.pd
+        to_arrow = conversion.PandasToArrowConversion.convert
+        to_pandas = conversion.ArrowBatchTransformer.to_pandas
+        concat = pd.concat
+
+        @functools.wraps(to_arrow)
+        def convert(data, schema, **options):
+            batch = self.batch(data, schema, options)
+            return to_arrow(data, schema, **options) if batch is None else batch
+
+        @functools.wraps(to_pandas)
+        def to_series(batch, timezone, schema=None, **options):
+            if options.keys() <= {"prefer_int_ext_dtype"} and batch.num_columns:
+                schema = self.spark(batch.schema) if schema is None else schema
+                return self.columns(batch, timezone, schema, **options)
+            return to_pandas(batch, timezone, schema, **options)
+
+        @functools.wraps(concat)
+        def concat_columns(objs, *args, **options):
+            frame = None
+            if not args and options == {"axis": 1} and type(objs) is list:
+                frame = self.frame(objs)
+            return concat(objs, *args, **options) if frame is None else frame
+
+        conversion.PandasToArrowConversion.convert = staticmethod(convert)
+        conversion.ArrowBatchTransformer.to_pandas = staticmethod(to_series)
+        pd.concat = concat_columns
+
+    def spark(self, schema):
+        """PySpark's schema for an Arrow schema."""
+        if self.schema is None or not self.schema.equals(schema, check_metadata=True):
+            self.spark_schema = self.conversion.from_arrow_schema(schema)
+            self.schema = schema
+        return self.spark_schema
+
+    def columns(self, batch, timezone, schema, prefer_int_ext_dtype=False):
+        """All columns as Series."""
+        general = self.conversion.ArrowArrayToPandasConversion.convert
+        found = []
+        for field, column in zip(schema.fields, batch.columns):
+            series = None
+            if not (prefer_int_ext_dtype and type(field.dataType) in self.integers):
+                series = self.series(column, field)
+            if series is None:
+                series = general(
+                    column,
+                    field.dataType,
+                    ser_name=field.name,
+                    timezone=timezone,
+                    prefer_int_ext_dtype=prefer_int_ext_dtype,
+                )
+            found.append(series)
+        return found
+
+    def series(self, column, field):
+        kind = type(field.dataType)
+        if kind in self.numbers:
+            if isinstance(column, self.pa.ChunkedArray):
+                if column.num_chunks != 1:
+                    return None
+                column = column.chunk(0)
+            if column.null_count:
+                return None
+            # A copy, as in PySpark: the function may write into it.
+            return self.pd.Series(column.to_numpy().copy(), name=field.name, copy=False)
+        if kind is self.text:
+            series = column.to_pandas(**_PANDAS_OPTIONS)
+            series.name = field.name
+            return series
+        return None
+
+    def batch(self, data, schema, options):
+        """A record batch of the values as they are, or None where more is to be done."""
+        if options.get("prefers_large_types"):
+            return None
+        fields = schema.fields
+        if type(data) is self.pd.DataFrame:
+            data = self.ordered(data, schema, options.get("assign_cols_by_name"))
+        if type(data) is not list or not fields or len(data) != len(fields):
+            return None
+        arrays = []
+        for column, field in zip(data, fields):
+            array = self.array(column, field.dataType, options)
+            if array is None or arrays and len(array) != len(arrays[0]):
+                return None
+            arrays.append(array)
+        return self.pa.RecordBatch.from_arrays(arrays, schema.names)
+
+    def ordered(self, frame, schema, by_name):
+        """The columns of the frame in the order of the schema."""
+        columns = frame.columns
+        if not columns.is_unique or len(columns) != len(schema.fields):
+            return None
+        if by_name and any(isinstance(name, str) for name in columns):
+            try:
+                order = [columns.get_loc(name) for name in schema.names]
+            except KeyError:
+                return None
+        else:
+            order = range(len(columns))
+        return [frame._ixs(place, axis=1) for place in order]
+
+    def array(self, column, kind, options):
+        if type(column) is self.pd.DataFrame:
+            if type(kind) is not self.struct:
+                return None
+            nested = self.batch(column, kind, options)
+            if nested is None:
+                return None
+            return self.conversion.ArrowBatchTransformer.wrap_struct(nested).column(0)
+        if type(column) is not self.pd.Series:
+            return None
+        values = column._values
+        if type(values) is not self.np.ndarray:
+            return None
+        if type(kind) in self.to_arrow:
+            wanted, arrow = self.to_arrow[type(kind)]
+            if values.dtype == wanted:
+                return self.pa.array(values, type=arrow, from_pandas=True)
+        elif type(kind) is self.text and values.dtype == self.object:
+            try:
+                return self.pa.array(values, type=self.pa.string(), from_pandas=True)
+            except (self.pa.ArrowException, TypeError, ValueError):
+                return None  # for PySpark's own error, or its cast
+        return None
+
+    def frame(self, columns):
+        """What ``pandas.concat(columns, axis=1)`` makes of plain columns of one length."""
+        names, groups, length = [], {}, None
+        for place, column in enumerate(columns):
+            if type(column) is not self.pd.Series:
+                return None
+            values, index = column._values, column.index
+            if type(values) is not self.np.ndarray or not self.plain(index, column):
+                return None
+            if length is None:
+                length = len(index)
+            if len(index) != length or type(column.name) is not str:
+                return None
+            names.append(column.name)
+            groups.setdefault(values.dtype, []).append((place, values))
+        if len(set(names)) != len(names) or not names:
+            return None
+        blocks = []
+        for dtype, members in groups.items():
+            stacked = self.np.empty((len(members), length), dtype)
+            for row, (_, values) in zip(stacked, members):
+                row[:] = values
+            places = self.np.array([place for place, _ in members], self.np.intp)
+            blocks.append(self.block(stacked, placement=self.placement(places)))
+        axes = [self.pd.Index(names), self.pd.RangeIndex(length)]
+        manager = self.manager(blocks, axes, verify_integrity=False)
+        return self.pd.DataFrame._from_mgr(manager, axes=axes)
+
+    def plain(self, index, column):
+        return (
+            type(index) is self.pd.RangeIndex
+            and index.start == 0
+            and index.step == 1
+            and index.name is None
+            and not column._attrs
+            and column.flags.allows_duplicate_labels
+        )

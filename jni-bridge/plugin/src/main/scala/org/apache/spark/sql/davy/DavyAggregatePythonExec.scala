@@ -1,0 +1,131 @@
+package org.apache.spark.sql.davy
+
+import java.util.ArrayDeque
+import scala.collection.mutable.ArrayBuffer
+
+import org.apache.spark.api.python.ChainedPythonFunctions
+import org.apache.spark.rdd.RDD
+import org.apache.spark.sql.catalyst.InternalRow
+import org.apache.spark.sql.catalyst.expressions._
+import org.apache.spark.sql.catalyst.expressions.aggregate.AggregateExpression
+import org.apache.spark.sql.catalyst.plans.physical._
+import org.apache.spark.sql.execution.{GroupedIterator, SparkPlan, UnaryExecNode}
+import org.apache.spark.sql.execution.python.EvalPythonExec.ArgumentMetadata
+import org.apache.spark.sql.types.{StructField, StructType}
+import org.apache.spark.sql.vectorized.{ColumnVector, ColumnarBatch}
+
+/** Aggregates in pandas and Arrow through linear memory. A group's result is one row. */
+case class DavyAggregatePythonExec(
+    grouping: Seq[NamedExpression],
+    aggregates: Seq[AggregateExpression],
+    results: Seq[NamedExpression],
+    child: SparkPlan,
+    settings: StockSettings
+) extends UnaryExecNode
+    with BatchPythonExec {
+
+  override def output: Seq[Attribute] = results.map(_.toAttribute)
+  override def producedAttributes: AttributeSet = AttributeSet(output)
+  override def outputPartitioning: Partitioning = child.outputPartitioning
+  override def requiredChildDistribution: Seq[Distribution] = Seq(Groups.distribution(grouping))
+  override def requiredChildOrdering: Seq[Seq[SortOrder]] = Seq(Groups.ordering(grouping))
+  override def functions: Seq[Expression] = aggregates.map(_.aggregateFunction)
+  override def evalType: Int = settings.evalType
+
+  override protected def doExecute(): RDD[InternalRow] = {
+    val stage = AggregateStage(
+      grouping,
+      AggregateCall(aggregates),
+      results,
+      grouping.map(_.toAttribute) ++ aggregates.map(_.resultAttribute),
+      child.output,
+      GroupedRun(settings.copy(metrics = pythonMetrics), limits, ColumnMetrics(metrics))
+    )
+    rowsOf(child).mapPartitionsInternal(stage.run)
+  }
+
+  override protected def withNewChildInternal(newChild: SparkPlan): SparkPlan =
+    copy(child = newChild)
+}
+
+/** What the tasks of the node do. */
+private[davy] final case class AggregateStage(
+    grouping: Seq[NamedExpression],
+    call: AggregateCall,
+    results: Seq[NamedExpression],
+    joined: Seq[Attribute],
+    childOutput: Seq[Attribute],
+    run: GroupedRun
+) {
+  def run(rows: Iterator[InternalRow]): Iterator[InternalRow] =
+    if (rows.isEmpty) Iterator.empty
+    else {
+      val task = run.begin()
+      val table = task.table(call.schema, struct = false)
+      val arguments = UnsafeProjection.create(call.inputs, childOutput)
+      // Keys of groups whose result is not there yet: as many as the channel and its batches hold.
+      val keys = new ArrayDeque[InternalRow]
+      val all =
+        if (grouping.isEmpty) Iterator((InternalRow.empty, rows))
+        else GroupedIterator(rows, grouping, childOutput)
+      val groups = all.map { case (key, group) =>
+        keys.add(key.copy())
+        Group(Seq(table.batches(group.map(arguments))))
+      }
+      val stock = StockRunner.scalar(call.funcs, call.arguments, call.schema, run.settings)
+      val finish = UnsafeProjection.create(results, joined)
+      val pair = new JoinedRow
+      task.results(stock, Seq(table), groups).map { batch =>
+        try {
+          val columns = batch.columns.map(c => c: ColumnVector)
+          val aggregated = new ColumnarBatch(columns, batch.rows).rowIterator.next()
+          finish(pair(keys.remove(), aggregated))
+        } finally batch.close()
+      }
+    }
+}
+
+/** How Spark calls the functions. */
+private[davy] final case class AggregateCall(
+    funcs: Seq[(ChainedPythonFunctions, Long)],
+    inputs: Seq[Expression],
+    arguments: Array[Array[ArgumentMetadata]],
+    schema: StructType
+)
+
+private[davy] object AggregateCall {
+  def apply(aggregates: Seq[AggregateExpression]): AggregateCall = {
+    val calls = aggregates.map(a => chain(a.aggregateFunction.asInstanceOf[PythonFuncExpression]))
+    val inputs = ArrayBuffer[Expression]()
+    // Each argument once, in the order of first use.
+    val arguments = calls.map { case (_, children) =>
+      children.map { child =>
+        val (name, value) = child match {
+          case NamedArgumentExpression(name, value) => (Some(name), value)
+          case plain                                => (None, plain)
+        }
+        val known = inputs.indexWhere(_.semanticEquals(value))
+        if (known < 0) inputs += value
+        argument(if (known < 0) inputs.length - 1 else known, name)
+      }.toArray
+    }.toArray
+    val fields = inputs.zipWithIndex.map { case (e, i) => StructField(s"_$i", e.dataType) }
+    AggregateCall(calls.map(_._1), inputs.toSeq, arguments, StructType(fields.toSeq))
+  }
+
+  /** Newer Spark has one field more: whether it is a table. */
+  private def argument(offset: Int, name: Option[String]): ArgumentMetadata = {
+    val make = classOf[ArgumentMetadata].getConstructors.head
+    val fields = Seq[AnyRef](Int.box(offset), name, Boolean.box(false)).take(make.getParameterCount)
+    make.newInstance(fields: _*).asInstanceOf[ArgumentMetadata]
+  }
+
+  private def chain(
+      func: PythonFuncExpression
+  ): ((ChainedPythonFunctions, Long), Seq[Expression]) = func.children match {
+    case Seq(inner: PythonFuncExpression) =>
+      val ((chained, _), children) = chain(inner)
+      ((ChainedPythonFunctions(chained.funcs :+ func.func), func.resultId.id), children)
+    case children => ((ChainedPythonFunctions(Seq(func.func)), func.resultId.id), children)
+  }
+}
