@@ -6,9 +6,10 @@
 //! validates it), the host takes it. Both queues are short: a full one makes its writer wait.
 
 use crate::channel::{Channels, Transfer};
-use crate::columns::OutputBatch;
+use crate::columns::{OutputBatch, Spent};
 use std::collections::VecDeque;
 use std::sync::PoisonError;
+use std::time::Instant;
 
 /// Announced batches that wait for the guest before the input channel counts as full.
 const MOST_ANNOUNCED: usize = 2;
@@ -47,14 +48,16 @@ pub(crate) struct Batches {
     taking: bool,
     taken: u64,
     given: VecDeque<Output>,
+    spent: Spent,
 }
 
 impl std::fmt::Debug for Batches {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Batches { passes, pending, announced, within_write: _, taking, taken, given } = self;
+        let Batches { passes, pending, announced, within_write: _, taking, taken, given, spent } =
+            self;
         write!(
             f,
-            "passes {passes}, pending {}, announced {announced}, taking {taking}, taken {taken}, given {}",
+            "passes {passes}, pending {}, announced {announced}, taking {taking}, taken {taken}, given {}, spent {spent:?}",
             pending.len(),
             given.len()
         )
@@ -123,6 +126,11 @@ impl Channels {
         output
     }
 
+    /// Time spent on batches so far.
+    pub(crate) fn spent(&self) -> Spent {
+        self.lock().batches.spent
+    }
+
     /// Guest: takes the next batch. `Ended` if there is none, or `into` has not its size.
     pub(crate) fn guest_take(&self, into: &mut [u8]) -> Transfer {
         let mut state = self.lock();
@@ -137,8 +145,11 @@ impl Channels {
         state.batches.announced = state.batches.announced.saturating_sub(1);
         state.batches.taking = true;
         drop(state);
+        let began = Instant::now();
         batch.copy_to(into);
+        let copying = began.elapsed();
         let mut state = self.lock();
+        state.batches.spent.copying += copying;
         state.batches.taking = false;
         state.batches.taken += 1;
         drop(state);
@@ -154,7 +165,12 @@ impl Channels {
                 return Transfer::Stopped;
             }
             if state.batches.given.len() < MOST_GIVEN {
-                let bytes = if let Output::Batch(batch) = &output { batch.bytes() } else { 0 };
+                let bytes = if let Output::Batch(batch) = &output {
+                    state.batches.spent += batch.spent;
+                    batch.bytes()
+                } else {
+                    0
+                };
                 state.bytes_out += bytes as u64;
                 state.batches.given.push_back(output);
                 return Transfer::Bytes(bytes);

@@ -14,6 +14,10 @@ use std::time::{Duration, SystemTime};
 /// Prefix of the folders in which entries are built.
 const BUILDING: &str = "building-";
 const ABANDONED: Duration = Duration::from_secs(3600);
+/// Prefix of compiled code: minutes of work, where other entries cost seconds.
+pub(crate) const CODE: &str = "code-";
+/// How much longer compiled code stays unused than other entries.
+const CODE_STAYS: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Why the cache folder cannot serve.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -129,7 +133,8 @@ impl Cache {
         Ok(())
     }
 
-    /// Removes the entries longest unused until the folder fits, except `keep` and those in use.
+    /// Removes the entries longest unused until the folder fits, except `keep` and those in use;
+    /// compiled code counts as used for a week.
     fn prune(&self, keep: &str) {
         let Ok(listing) = std::fs::read_dir(&self.root) else { return };
         let listing = listing.flatten().filter(|e| !removed_as_abandoned(e));
@@ -139,6 +144,8 @@ impl Cache {
                 let used = std::fs::metadata(lock_of(&e.path()))
                     .and_then(|m| m.modified())
                     .unwrap_or(SystemTime::UNIX_EPOCH);
+                let code = e.file_name().to_string_lossy().starts_with(CODE);
+                let used = if code { used + CODE_STAYS } else { used };
                 (used, size_of(&e.path()), e.path())
             })
             .collect();
@@ -185,4 +192,34 @@ fn size_of(path: &Path) -> u64 {
             Err(_) => 0,
         })
         .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cache, CacheError};
+    use std::path::Path;
+
+    fn make(cache: &Cache, key: &str) {
+        let load = |path: &Path| std::fs::read(path.join("data")).ok();
+        let build = |path: &Path| {
+            std::fs::write(path.join("data"), [0; 400]).map_err(|e| CacheError::new(path, e))
+        };
+        cache.entry(key, load, build).expect("an entry");
+        std::thread::sleep(std::time::Duration::from_millis(20)); // the order of use
+    }
+
+    #[test]
+    fn what_is_unused_for_longest_goes_first_and_compiled_code_stays() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let cache = Cache::new(folder.path(), 1000);
+        for key in ["code-a", "files-a", "files-b"] {
+            make(&cache, key);
+        }
+        let kept = |key: &str| folder.path().join(key).exists();
+        assert!(kept("code-a") && !kept("files-a") && kept("files-b"));
+        make(&cache, "code-b");
+        assert!(kept("code-a") && kept("code-b") && !kept("files-b"));
+        make(&cache, "code-c");
+        assert!(!kept("code-a") && kept("code-b") && kept("code-c"));
+    }
 }

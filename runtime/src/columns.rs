@@ -10,6 +10,7 @@ use arrow_buffer::{Buffer, MutableBuffer, ToByteSlice};
 use arrow_data::ArrayData;
 use arrow_schema::{DataType, Schema};
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 /// Every buffer of a batch starts at a multiple of this.
 pub(crate) const ALIGNMENT: usize = 64;
@@ -23,6 +24,21 @@ pub struct OutputBatch {
     region: Buffer,
     nodes: Vec<Node>,
     buffers: Vec<Range<usize>>,
+    pub(crate) spent: Spent,
+}
+
+/// Time that the host spent on batches.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Spent {
+    pub(crate) copying: Duration,
+    pub(crate) validating: Duration,
+}
+
+impl std::ops::AddAssign for Spent {
+    fn add_assign(&mut self, more: Spent) {
+        self.copying += more.copying;
+        self.validating += more.validating;
+    }
 }
 
 /// One array of the batch, nested ones after their parent.
@@ -105,6 +121,7 @@ pub(crate) fn read(
     schema: &Schema,
     most: u64,
 ) -> Result<OutputBatch, Refused> {
+    let began = Instant::now();
     let batch = GuestArray::read(memory, address)?;
     let rows = batch.length;
     if batch.children.len() != schema.fields().len() {
@@ -121,12 +138,14 @@ pub(crate) fn read(
         })
         .collect::<Result<_, _>>()?;
     let (region, buffers) = plan.copy()?;
+    let copied = Instant::now();
     let mut nodes = Vec::new();
     for (column, field) in std::iter::zip(&columns, schema.fields()) {
         column.validate(field.data_type(), &region, &buffers, &mut nodes)?;
     }
     let buffers = drop_full_bitmaps(&columns, &nodes, buffers);
-    Ok(OutputBatch { rows, region, nodes, buffers })
+    let spent = Spent { copying: copied - began, validating: copied.elapsed() };
+    Ok(OutputBatch { rows, region, nodes, buffers, spent })
 }
 
 /// `ArrowArray` as a 32-bit guest lays it out: five `i64`, then five pointers.

@@ -74,8 +74,8 @@ pub struct SandboxStats {
     pub memory_bytes: u64,
     /// Most memory an allocation was refused at, bytes; 0 if none was.
     pub memory_refused_bytes: u64,
-    /// CPU time of the guest's thread, milliseconds.
-    pub cpu_ms: u64,
+    /// CPU time of the guest's thread, microseconds; host calls are in it.
+    pub cpu_us: u64,
     /// From start until the worker could take its first byte, microseconds; 0 if not yet.
     pub start_us: u64,
     /// Whether it started from a snapshot.
@@ -84,6 +84,10 @@ pub struct SandboxStats {
     pub bytes_in: u64,
     /// Bytes the guest wrote.
     pub bytes_out: u64,
+    /// Time in which batches were copied, in and out, microseconds.
+    pub copy_us: u64,
+    /// Time in which batches of the guest's were validated, microseconds.
+    pub validate_us: u64,
 }
 
 /// Counters shared between the guest's thread and its owner.
@@ -183,14 +187,18 @@ impl Sandbox {
     /// Figures of now.
     pub fn stats(&self) -> SandboxStats {
         let load = |n: &AtomicU64| n.load(Ordering::Relaxed);
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let spent = self.channels.spent();
         SandboxStats {
             memory_bytes: load(&self.meter.memory),
             memory_refused_bytes: load(&self.meter.refused),
-            cpu_ms: u64::try_from(self.watched.cpu().as_millis()).unwrap_or(u64::MAX),
+            cpu_us: micros(self.watched.cpu()),
             start_us: load(&self.meter.start_us),
             from_snapshot: load(&self.meter.from_snapshot) != 0,
             bytes_in: self.channels.bytes_in(),
             bytes_out: self.channels.bytes_out(),
+            copy_us: micros(spent.copying),
+            validate_us: micros(spent.validating),
         }
     }
 

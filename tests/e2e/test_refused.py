@@ -128,6 +128,13 @@ SAID = {
         r"\[\['DavyArrowEvalPython'\], \['DavyMapInBatch'\], \['DavyMapInBatch'\]\] "
         r"\[\['ArrowEvalPython'\], \['MapInPandas'\], \['MapInArrow'\]\]"
     ),
+    "columnar.plans_have_davys_nodes_of_groups": (
+        r"\[\['DavyFlatMapGroups'\], \['DavyFlatMapGroups'\], \['DavyFlatMapCoGroups'\], "
+        r"\['DavyFlatMapCoGroups'\], \['DavyAggregatePython'\]\] "
+        r"\[\['FlatMapGroupsInPandas'\], \['FlatMapGroupsInArrow'\], \['FlatMapCoGroupsInPandas'\], "
+        r"\['FlatMapCoGroupsInArrow'\], \['ArrowAggregatePython'\]\]"
+    ),
+    "columnar.no_stream_is_read_of_groups": r"\{0\}",
     "columnar.plans_name_the_functions": (
         r".*DavyArrowEvalPython \[plus_one\(id#\w+\)#\w+\], SQL_SCALAR_PANDAS_UDF, through linear memory"
     ),
@@ -135,7 +142,8 @@ SAID = {
     "columnar.types_that_arrow_does_not_hold": (
         r"\['ArrowEvalPython'\] \[\(0, 1, '1 months'\), \(1, 2, '1 months 1 days'\), \(2, 3, '1 months 2 days'\)\]"
     ),
-    "columnar.nothing_is_left_allocated": r"\[0, 0, 0, True, 0\]",
+    "columnar.nothing_is_left_allocated": r"\[0, 0, 0, True, 0, 5000, 0, 0, 0, 0, 'PythonException', 0\]",
+    "columnar.tasks_end_early_on_reused_workers": "40 of 40, 0 bytes left",
     "columnar.a_lie_about_a_batch": (
         r"the guest broke its contract: its batch is wrong: 60 bytes at 0x\w+ are outside its memory"
     ),

@@ -7,11 +7,21 @@ from pyspark.sql.types import LongType
 from harness.registry import case
 
 SETTING = "spark.davy.columnar"
+NODES = (
+    *("DavyArrowEvalPython", "DavyMapInBatch", "DavyFlatMapGroups", "DavyFlatMapCoGroups", "DavyAggregatePython"),
+    *("ArrowEvalPython", "MapInPandas", "MapInArrow", "FlatMapGroupsInPandas", "FlatMapGroupsInArrow"),
+    *("FlatMapCoGroupsInPandas", "FlatMapCoGroupsInArrow", "ArrowAggregatePython", "RowToColumnar"),
+)
 
 
 @pandas_udf(LongType())
 def plus_one(v: pd.Series) -> pd.Series:
     return v + 1
+
+
+@pandas_udf(LongType())
+def total(v: pd.Series) -> int:
+    return v.sum()
 
 
 @pandas_udf(LongType())
@@ -33,9 +43,8 @@ def _plan(frame):
 
 
 def _nodes(frame):
-    names = ("DavyArrowEvalPython", "DavyMapInBatch", "ArrowEvalPython", "MapInPandas", "MapInArrow", "RowToColumnar")
-    words = _plan(frame).replace("(", " ").split()
-    return [name for name in names if name in words]
+    words = _plan(frame).replace("(", " ").replace("!", " ").split()  # "!" is Spark's own mark
+    return [word for word in dict.fromkeys(words) if word in NODES]
 
 
 def _outcome(spark, said):
@@ -75,6 +84,37 @@ def plans_have_davys_nodes(spark):
     )
 
 
+@case("no_aqe")
+def plans_have_davys_nodes_of_groups(spark):
+    frame = spark.range(3)
+    groups, arrow = frame.groupBy("id"), frame.groupBy("id")
+    both = groups.cogroup(frame.groupBy("id"))
+    frames = [
+        groups.applyInPandas(lambda group: group, "id long"),
+        arrow.applyInArrow(lambda group: group, "id long"),
+        both.applyInPandas(lambda ours, _: ours, "id long"),
+        both.applyInArrow(lambda ours, _: ours, "id long"),
+        groups.agg(total("id")),
+    ]
+    return _outcome(
+        spark, f"{[_nodes(f) for f in frames]} {_without(spark, lambda: [_nodes(f.select('*')) for f in frames])}"
+    )
+
+
+@case("no_aqe")
+def no_stream_is_read_of_groups(spark):
+    def count(group):
+        import gc
+
+        import pyarrow as pa
+
+        return group.assign(id=sum(isinstance(o, pa.RecordBatchStreamReader) for o in gc.get_objects()))
+
+    frame = spark.range(0, 3, 1, 1).groupBy("id").applyInPandas(count, "id long")
+    ours = {r[0] for r in frame.collect()}
+    return _outcome(spark, str(ours))
+
+
 @case()
 def plans_name_the_functions(spark):
     text = _plan(spark.range(3).select(plus_one(col("id"))))
@@ -107,6 +147,12 @@ def nothing_is_left_allocated(spark):
             raise ValueError("fifty")
         return v
 
+    @pandas_udf(LongType())
+    def failing_total(v: pd.Series) -> int:
+        if (v > 50).any():
+            raise ValueError("fifty")
+        return v.sum()
+
     frame = spark.range(0, 1000, 1, 2)
     found = []
     frame.select(plus_one("id")).collect()
@@ -120,7 +166,57 @@ def nothing_is_left_allocated(spark):
     except Exception as raised:
         found.append("fifty" in str(raised))
     found.append(_allocated(spark))
+    groups = spark.range(0, 5000, 1, 2).selectExpr("id % 1000 as k", "id").groupBy("k")
+    many = groups.applyInPandas(lambda group: group, "k long, id long")
+    found.append(many.count())
+    found.append(_allocated(spark))
+    many.limit(1).collect()
+    found.append(_allocated(spark))
+    both = groups.cogroup(spark.range(0, 10, 1, 1).selectExpr("id as k").groupBy("k"))
+    both.applyInPandas(lambda ours, _: ours, "k long, id long").limit(1).collect()
+    found.append(_allocated(spark))
+    groups.agg(total("id")).limit(1).collect()
+    found.append(_allocated(spark))
+    try:
+        groups.agg(failing_total("id")).collect()
+    except Exception as raised:
+        found.append(type(raised).__name__)
+    found.append(_allocated(spark))
     return _outcome(spark, str(found))
+
+
+@case("small_batches", seconds=120)
+def tasks_end_early_on_reused_workers(spark):
+    """Some take one row, some fail, some run to the end: each gets its own batches."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    @pandas_udf(LongType())
+    def failing(v: pd.Series) -> pd.Series:
+        if (v == 777).any():
+            raise ValueError("777")
+        return v
+
+    def run(n):
+        frame = spark.range(n * 1000, (n + 1) * 1000, 1, 2)
+        groups = frame.selectExpr("id % 50 as k", "id").groupBy("k")
+        kind = n % 5
+        if kind == 0:
+            return len(frame.select(plus_one("id")).limit(1).collect()) == 1
+        if kind == 1:
+            return len(frame.mapInPandas(identity, "id long").limit(1).collect()) == 1
+        if kind == 2:
+            return len(groups.applyInPandas(lambda group: group, "k long, id long").limit(1).collect()) == 1
+        if kind == 3:
+            try:
+                return frame.selectExpr("id % 1000 as id").select(failing("id")).collect() == []
+            except Exception as raised:
+                return "ValueError: 777" in str(raised)
+        rows = frame.select("id", plus_one("id").alias("next")).collect()
+        return [r.next for r in rows] == list(range(n * 1000 + 1, (n + 1) * 1000 + 1))
+
+    with ThreadPoolExecutor(4) as threads:
+        right = list(threads.map(run, range(40)))
+    return _outcome(spark, f"{right.count(True)} of {len(right)}, {_allocated(spark)} bytes left")
 
 
 @case()

@@ -96,6 +96,7 @@ ARROW_MODULES = (
     "numpy_answers",
     "arrow_scalar",
     "columnar_random",
+    "grouped_random",
     "arrow_udtf",
     "datasource",
     "rdd_barrier",

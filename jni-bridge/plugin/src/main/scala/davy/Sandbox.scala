@@ -76,6 +76,11 @@ final class Sandbox(boot: () => Guest, limits: TaskLimits, released: () => Unit)
   def takeBatch(): Array[Long] = use(g => g.sandboxes.takeBatch(g.handle))
   def freeBatch(batch: Long): Unit = guest.sandboxes.freeBatch(batch)
 
+  /** Figures of now, if a guest was started. */
+  def figures: Option[Figures] = freeLock.synchronized {
+    Option.when(guest != null && !freed)(Figures.parse(guest.sandboxes.stats(guest.handle)))
+  }
+
   /** After it, no memory of a batch that was put is read, whoever has closed what. */
   def withdrawBatches(): Unit = freeLock.synchronized {
     if (guest != null && !freed) guest.sandboxes.withdrawBatches(guest.handle)

@@ -5,7 +5,7 @@ import java.util.concurrent.ConcurrentLinkedQueue
 import java.util.concurrent.atomic.AtomicBoolean
 import scala.collection.mutable
 
-import davy.{DavyException, Sandbox}
+import davy.{DavyException, Figures, Sandbox}
 import org.apache.arrow.memory.BufferAllocator
 import org.apache.arrow.vector.ipc.ArrowStreamReader
 import org.apache.arrow.vector.types.pojo.Schema
@@ -61,8 +61,14 @@ private[davy] final class BatchRunner(
   def evalConf: Map[String, String] = stock.get("evalConf", Map.empty[String, String])
 
   private var withdrawn = false
+  private var before: Option[Figures] = None
+
+  /** The task is through with its sandbox. */
   private def withdraw(sandbox: Sandbox): Unit = synchronized {
-    if (!withdrawn) sandbox.withdrawBatches()
+    if (!withdrawn) {
+      sandbox.withdrawBatches()
+      sandbox.figures.foreach(columnMetrics.used(before, _))
+    }
     withdrawn = true
   }
 
@@ -78,6 +84,7 @@ private[davy] final class BatchRunner(
   ): Writer = new Writer(env, worker, input, partition, context) {
     private val writeStock = stock.commandWriter(env, worker, partition, context)
     private val sandbox = BatchRunner.sandboxOf(worker)
+    before = sandbox.figures
     sandbox.passBatches()
     private val takenBefore = sandbox.batchesTaken
     private var closed = 0L
@@ -262,6 +269,17 @@ private[davy] final case class ColumnMetrics(metrics: Map[String, SQLMetric]) {
     metrics("pythonDataSent") += bytes
     metrics("davyRowsSent") += rows
     metrics("davyBatchesSent") += 1
+  }
+
+  /** @param before the task */
+  def used(before: Option[Figures], after: Figures): Unit = {
+    def micros(of: Figures => Long): Long = of(after) - before.fold(0L)(of)
+    val (copy, validate) = (micros(_.copy), micros(_.validate))
+    metrics("davyCopy") += copy * 1000
+    metrics("davyValidate") += validate * 1000
+    metrics("davyGuest") += math.max(micros(_.cpu) - copy - validate, 0) * 1000
+    metrics("davyPeakMemory") += after.memory
+    if (before.forall(_.bytesIn == 0)) metrics("davyStart") += after.start * 1000
   }
   def received(rows: Int, bytes: Long): Unit = {
     metrics("pythonDataReceived") += bytes

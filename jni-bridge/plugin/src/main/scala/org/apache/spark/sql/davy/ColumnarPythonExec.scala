@@ -37,6 +37,14 @@ trait BatchPythonExec extends SparkPlan with PythonSQLMetrics {
   protected def columnMetrics: Map[String, SQLMetric] = Map(
     "davyGather" -> SQLMetrics
       .createNanoTimingMetric(sparkContext, "time to gather rows into batches"),
+    "davyGuest" -> SQLMetrics
+      .createNanoTimingMetric(sparkContext, "CPU time in the sandbox"),
+    "davyCopy" -> SQLMetrics
+      .createNanoTimingMetric(sparkContext, "time to copy batches in and out of the sandbox"),
+    "davyValidate" -> SQLMetrics
+      .createNanoTimingMetric(sparkContext, "time to validate batches of the sandbox"),
+    "davyStart" -> SQLMetrics.createNanoTimingMetric(sparkContext, "time to start sandboxes"),
+    "davyPeakMemory" -> SQLMetrics.createSizeMetric(sparkContext, "peak memory of the sandbox"),
     "davyRowsSent" -> SQLMetrics.createMetric(sparkContext, "rows sent to the sandbox"),
     "davyBatchesSent" -> SQLMetrics.createMetric(sparkContext, "batches sent to the sandbox"),
     "davyBatchesReceived" -> SQLMetrics.createMetric(

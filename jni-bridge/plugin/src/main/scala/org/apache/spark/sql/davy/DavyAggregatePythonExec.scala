@@ -25,7 +25,8 @@ case class DavyAggregatePythonExec(
     with BatchPythonExec {
 
   override def output: Seq[Attribute] = results.map(_.toAttribute)
-  override def producedAttributes: AttributeSet = AttributeSet(output)
+  override def producedAttributes: AttributeSet =
+    AttributeSet(output ++ aggregates.map(_.resultAttribute))
   override def outputPartitioning: Partitioning = child.outputPartitioning
   override def requiredChildDistribution: Seq[Distribution] = Seq(Groups.distribution(grouping))
   override def requiredChildOrdering: Seq[Seq[SortOrder]] = Seq(Groups.ordering(grouping))

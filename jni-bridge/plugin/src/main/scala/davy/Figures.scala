@@ -1,0 +1,40 @@
+package davy
+
+import com.fasterxml.jackson.databind.ObjectMapper
+
+/**
+ * What a sandbox has used so far. Times are in microseconds.
+ *
+ * @param memory bytes of linear memory; it never shrinks
+ * @param cpu CPU time of the guest's thread, with that of host calls
+ * @param copy time in which Arrow batches were copied, in and out
+ * @param validate time in which Arrow batches of the guest's were validated
+ * @param start from the start until the worker could take its first byte; 0 before
+ * @param bytesIn bytes that the guest was given
+ */
+final case class Figures(
+    memory: Long,
+    cpu: Long,
+    copy: Long,
+    validate: Long,
+    start: Long,
+    bytesIn: Long
+)
+
+object Figures {
+  private val Mapper = new ObjectMapper
+
+  /** @param json as the native side gives it */
+  def parse(json: String): Figures = {
+    val found = Mapper.readTree(json)
+    def number(name: String): Long = found.path(name).asLong
+    Figures(
+      number("memory_bytes"),
+      number("cpu_us"),
+      number("copy_us"),
+      number("validate_us"),
+      number("start_us"),
+      number("bytes_in")
+    )
+  }
+}
