@@ -1,0 +1,79 @@
+"""Sums up what run.py kept: `report.py [SUITE...]` prints the tables of docs/guest-tests.md.
+
+A test counts as passed or failed; skipped are those that skip themselves or that upstream expects
+to fail. A failure that belongs to a group that cannot apply counts as neither.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+import suites
+
+FAILED = ("failed", "error", "stopped")
+
+
+def read(path: Path) -> dict[str, list[dict]]:
+    """File of tests → its results; the last run of a file counts."""
+    found, current = {}, []
+    for line in path.read_text().splitlines() if path.is_file() else ():
+        line = json.loads(line)
+        current.append(line)
+        if line.get("done"):
+            found[line["file"]] = current
+            current = []
+    return found
+
+
+def classify(suite: suites.Suite, result: dict) -> tuple[str, str]:
+    """The kind of a result, and the reason if it is a failure with one."""
+    outcome = result["outcome"]
+    if outcome not in FAILED:
+        return ("skipped" if outcome in ("skipped", "xfailed") else outcome), ""
+    for kind, groups in (("cannot apply", suite.cannot_apply), ("failed", suite.differs)):
+        for group in groups:
+            if group.holds(result):
+                return kind, group.reason
+    return "failed", "not explained yet"
+
+
+def counts(suite: suites.Suite, files: dict[str, list[dict]]) -> str:
+    kinds = Counter(classify(suite, r)[0] for found in files.values() for r in found if "id" in r)
+    return ", ".join(f"{kinds[k]} {k}" for k in ("passed", "failed", "skipped", "cannot apply") if kinds[k]) or "no tests"
+
+
+def show(names: list[str], folder: Path) -> int:
+    print("| Suite | files | passed | failed | skipped | cannot apply | passed of those that count |")
+    print("|---|---|---|---|---|---|---|")
+    below = []
+    for name in names:
+        suite, files = suites.load(name), read(folder / f"{name}.jsonl")
+        kinds, reasons, unexplained = Counter(), Counter(), []
+        for found in files.values():
+            for result in found:
+                if "id" in result:
+                    kind, reason = classify(suite, result)
+                    kinds[kind] += 1
+                    reasons[kind, reason] += bool(reason)
+                    if reason == "not explained yet":
+                        unexplained.append(result)
+        ran = kinds["passed"] + kinds["failed"]
+        share = f"{100 * kinds['passed'] / ran:.2f} %" if ran else "–"
+        print(f"| {name} | {len(files)} | {kinds['passed']:,} | {kinds['failed']:,} | {kinds['skipped']:,} "
+              f"| {kinds['cannot apply']:,} | {share} |")  # fmt: skip
+        below.append((name, reasons, unexplained))
+    for name, reasons, unexplained in below:
+        print(f"\n{name}:")
+        for (kind, reason), n in sorted(reasons.items(), key=lambda item: (item[0][0], -item[1])):
+            if n:
+                print(f"  {kind}: {n} {reason}")
+        for result in unexplained:
+            print(f"    {result['outcome']} {result['id']}: {(result.get('message') or '').splitlines()[:1]}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(show(sys.argv[1:] or suites.names(), suites.HERE.parents[1] / "target/guest-tests"))
