@@ -107,6 +107,9 @@ def install():
     # WASI has no users; `pwd` beside this file knows the one that these name.
     os.getuid = os.geteuid = os.getgid = os.getegid = lambda: 1000
     os.cpu_count = lambda: 1
+    import davy_posix
+
+    davy_posix.install()
 
     _thread.start_new_thread = _thread.start_new = _no_thread
 

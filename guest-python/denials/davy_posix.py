@@ -1,0 +1,106 @@
+"""What every Linux process has and WASI does not: programs ask without a thought of it.
+
+WASI keeps no modes, owners or masks of files, has no clock of a process's own and no `/dev/null`.
+None of that reaches outside of the sandbox, so it is answered here, and not denied.
+"""
+
+import builtins
+import io
+import os
+import time
+
+NULL = "/dev/null"
+
+
+class _Null(io.RawIOBase):
+    """Linux's null device: reads as empty, takes everything."""
+
+    name = NULL
+
+    def __init__(self, mode):
+        self.mode = mode
+
+    def readable(self):
+        return "r" in self.mode or "+" in self.mode
+
+    def writable(self):
+        return self.mode != "rb"
+
+    def seekable(self):
+        return True
+
+    def readinto(self, buffer):
+        return 0
+
+    def write(self, data):
+        return memoryview(data).nbytes
+
+    def seek(self, offset, whence=0):
+        return 0
+
+    def tell(self):
+        return 0
+
+    def truncate(self, size=None):
+        return 0
+
+
+def _open_null(mode, encoding, errors, newline):
+    raw = _Null(mode.replace("t", "").replace("b", "") + "b")
+    if "+" in mode:
+        stream = io.BufferedRandom(raw)
+    else:
+        stream = io.BufferedReader(raw) if raw.readable() else io.BufferedWriter(raw)
+    return stream if "b" in mode else io.TextIOWrapper(stream, encoding, errors, newline)
+
+
+def _is_null(file, mode):
+    if type(file) is not str:
+        file = os.fspath(file) if isinstance(file, os.PathLike) else None
+    return file == NULL and set(mode) <= set("rwabt+") and len(set(mode) & set("rwa")) == 1
+
+
+def _with_null(opens):
+    def open(file, mode="r", buffering=-1, encoding=None, errors=None, newline=None, closefd=True, opener=None):
+        if _is_null(file, mode) and not opener:
+            return _open_null(mode, encoding, errors, newline)
+        return opens(file, mode, buffering, encoding, errors, newline, closefd, opener)
+
+    open.__module__, open.__doc__, open.__text_signature__ = "io", opens.__doc__, opens.__text_signature__
+    return open
+
+
+def _chmod(path, mode, *, dir_fd=None, follow_symlinks=True):
+    """A file has no mode to change here; one that is not there is an error as anywhere."""
+    os.stat(path, dir_fd=dir_fd, follow_symlinks=follow_symlinks)
+
+
+def _fchmod(fd, mode):
+    os.fstat(fd)
+
+
+_mask = 0o022
+
+
+def _umask(mask, /):
+    global _mask
+    before, _mask = _mask, mask & 0o777
+    return before
+
+
+def _times():
+    # The one process sleeps only when it waits for the host: its time is the time since its start.
+    now = time.monotonic()
+    return os.times_result((now, 0.0, 0.0, 0.0, now))
+
+
+def install():
+    os.chmod, os.fchmod, os.umask, os.times = _chmod, _fchmod, _umask, _times
+    os.getppid = lambda: 0
+    os.getgroups = lambda: [1000]
+    os.getlogin = lambda: "davy"
+    os.sched_getaffinity = lambda pid: {0}
+    # CPython takes the C library's ticks for hundredths of a second; they are nanoseconds.
+    time.process_time = time.thread_time = time.monotonic
+    time.process_time_ns = time.thread_time_ns = time.monotonic_ns
+    io.open = builtins.open = _with_null(io.open)
