@@ -77,7 +77,10 @@ class _AbsentModules:
 
     @staticmethod
     def find_spec(name, path=None, target=None):
-        reason = _ABSENT.get(name.partition(".")[0])
+        package, _, inside = name.partition(".")
+        reason = _ABSENT.get(package)
+        if reason and inside and package in sys.modules:
+            reason = f"the {package} of this image does not hold this part"
         # importlib.util.find_spec() must go on answering None: libraries ask with it
         # whether an optional package is there.  Only an import statement gets the error.
         if reason and sys._getframe(2).f_code.co_name == "_find_and_load_unlocked":

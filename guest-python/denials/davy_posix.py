@@ -57,17 +57,29 @@ def _open_null(mode, encoding, errors, newline):
 def _is_null(file, mode):
     if type(file) is not str:
         file = os.fspath(file) if isinstance(file, os.PathLike) else None
-    return file == NULL and set(mode) <= set("rwabt+") and len(set(mode) & set("rwa")) == 1
+    return file == NULL and type(mode) is str and set(mode) <= set("rwabt+") and len(set(mode) & set("rwa")) == 1
 
 
-def _with_null(opens):
-    def open(file, mode="r", buffering=-1, encoding=None, errors=None, newline=None, closefd=True, opener=None):
+class _Open:
+    """`open()`, which knows the null device. An object, because a function would become a method in a class."""
+
+    __module__, __name__, __qualname__, __doc__ = "io", "open", "open", io.open.__doc__
+
+    def __init__(self, opens):
+        self._opens = opens
+
+    def __call__(
+        self, file, mode="r", buffering=-1, encoding=None, errors=None, newline=None, closefd=True, opener=None
+    ):
         if _is_null(file, mode) and not opener:
             return _open_null(mode, encoding, errors, newline)
-        return opens(file, mode, buffering, encoding, errors, newline, closefd, opener)
+        return self._opens(file, mode, buffering, encoding, errors, newline, closefd, opener)
 
-    open.__module__, open.__doc__, open.__text_signature__ = "io", opens.__doc__, opens.__text_signature__
-    return open
+    def __repr__(self):
+        return repr(self._opens)
+
+    def __reduce__(self):
+        return "open"
 
 
 def _chmod(path, mode, *, dir_fd=None, follow_symlinks=True):
@@ -103,4 +115,4 @@ def install():
     # CPython takes the C library's ticks for hundredths of a second; they are nanoseconds.
     time.process_time = time.thread_time = time.monotonic
     time.process_time_ns = time.thread_time_ns = time.monotonic_ns
-    io.open = builtins.open = _with_null(io.open)
+    io.open = builtins.open = _Open(io.open)

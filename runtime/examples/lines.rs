@@ -2,8 +2,8 @@
 //!
 //! `lines IMAGE SESSION`: SESSION is a JSON object with `worker` (the module whose
 //! `main(infile, outfile)` gets the line), `mounts` (guest path → host folder, read-only),
-//! `scratch` (a host folder, emptied for each line; the guest's `/tmp` and `/dev` lie in it, the
-//! latter with a plain file `null`), `env`, `memory_mib`, `cpu_seconds` and `deadline_seconds`. What the guest writes goes to standard output, and
+//! `scratch` (a host folder, emptied for each line: the guest's `/tmp`), `env`, `memory_mib`,
+//! `cpu_seconds` and `deadline_seconds`. What the guest writes goes to standard output, and
 //! after it one line: `{"sandbox": {"fault": …, "mib": …, "cpu_ms": …}}`.
 #![allow(clippy::print_stdout)] // an example's output is its purpose
 
@@ -80,14 +80,12 @@ fn spec(session: &Value) -> Result<SandboxSpec> {
         dirs.push(DirGrant { host, guest: guest.clone(), write: false, quota_bytes: None });
     }
     if let Some(scratch) = session["scratch"].as_str() {
-        for name in ["tmp", "dev"] {
-            dirs.push(DirGrant {
-                host: Path::new(scratch).join(name),
-                guest: format!("/{name}"),
-                write: true,
-                quota_bytes: None,
-            });
-        }
+        dirs.push(DirGrant {
+            host: scratch.into(),
+            guest: "/tmp".into(),
+            write: true,
+            quota_bytes: None,
+        });
     }
     let document = serde_json::json!({
         "worker": session["worker"], "sys_path": session["sys_path"], "env": session["env"],
@@ -114,7 +112,5 @@ fn empty(folder: &Path) -> Result<()> {
     if folder.exists() {
         std::fs::remove_dir_all(folder).context("emptying the scratch folder")?;
     }
-    std::fs::create_dir_all(folder.join("tmp")).context("making the scratch folder")?;
-    std::fs::create_dir_all(folder.join("dev")).context("making the scratch folder")?;
-    std::fs::write(folder.join("dev/null"), "").context("making the scratch folder")
+    std::fs::create_dir_all(folder).context("making the scratch folder")
 }

@@ -35,12 +35,15 @@ def overlay(image: Path) -> Path:
     pins = inputs()
     parts = [pins[name]["sha256"] for name in ("cpython-3.11", "numpy", "pandas", "arrow")]
     absent = HERE / "inside/absent/_compiled_helpers.py"
-    key = digest(Path(__file__), image, REQUIREMENTS, absent, parts)
+    key = digest(Path(__file__), image, REQUIREMENTS, absent, parts, *version.load(MINOR).patches())
     return step("guest-tests", key, lambda folder: _make(image, folder))
 
 
 def _make(image: Path, folder: Path) -> None:
     _unpack_image(image, folder)
+    # Where sys.executable points: tests look at it. The guest has no program there.
+    (folder / "bin").mkdir()
+    (folder / "bin/python").touch()
     lib = folder / f"lib/python{MINOR}"
     site = lib / "site-packages"
     work = folder / "work"

@@ -1,6 +1,6 @@
 """Question: how many of their own tests do Python, numpy, pandas and pyarrow pass inside the guest?
 
-    run.py [SUITE...] [--files REGEX] [--only REGEX] [--again] [--minutes N] [--image FILE]
+    run.py [SUITE...] [--files REGEX] [--only REGEX] [--again | --failed] [--minutes N] [--image FILE]
 
 Each file of tests runs in a fresh sandbox with a deadline and a memory limit; a sandbox that is
 stopped costs the test in flight, and the rest of its file goes on in the next one. Results are
@@ -35,11 +35,16 @@ class Guests:
 
     def __init__(self, suite: suites.Suite, image: Path, mounted: Path):
         inside = suites.HERE / "inside"
+        mounts = {
+            overlay.SHOWN: str(mounted / f"lib/python{overlay.MINOR}"),
+            "/usr/local/bin": str(mounted / "bin"),
+            "/davy-tests": str(inside),
+        }
         session = {
             "worker": "davy_tests",
             "sys_path": ["/davy-tests"],
             "env": {"GUEST_SUITE": suite.name, **suite.env},
-            "mounts": {overlay.SHOWN: str(mounted / f"lib/python{overlay.MINOR}"), "/davy-tests": str(inside)},
+            "mounts": mounts,
             "scratch": str(RESULTS / f"scratch-{suite.name}"),
             "memory_mib": suite.memory_mib,
             "cpu_seconds": suite.cpu_seconds,
@@ -110,7 +115,9 @@ def run_suite(suite: suites.Suite, args, image: Path, mounted: Path, until: floa
     path = RESULTS / f"{suite.name}.jsonl"
     kept = report.read(path)
     wanted = [f for f in suite.files(mounted) if not args.files or re.search(args.files, f)]
-    if not args.again:
+    if args.failed:
+        wanted = [f for f in wanted if any(report.classify(suite, r)[0] == "failed" for r in kept.get(f, ()) if "id" in r)]
+    elif not args.again:
         wanted = [f for f in wanted if f not in kept]
     guests = Guests(suite, image, mounted)
     for number, name in enumerate(wanted, 1):
@@ -133,6 +140,7 @@ def main() -> int:
     parser.add_argument("--files", help="only files whose path this regular expression finds")
     parser.add_argument("--only", help="only tests whose id this regular expression finds")
     parser.add_argument("--again", action="store_true", help="also files that have results")
+    parser.add_argument("--failed", action="store_true", help="only files with failures, again")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no file after so many minutes")
     parser.add_argument("--image", type=Path, default=ROOT / "guest-python/images/python-3.11.davy")
     args = parser.parse_args()
