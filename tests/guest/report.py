@@ -42,7 +42,9 @@ def classify(suite: suites.Suite, result: dict) -> tuple[str, str]:
 
 def counts(suite: suites.Suite, files: dict[str, list[dict]]) -> str:
     kinds = Counter(classify(suite, r)[0] for found in files.values() for r in found if "id" in r)
-    return ", ".join(f"{kinds[k]} {k}" for k in ("passed", "failed", "skipped", "cannot apply") if kinds[k]) or "no tests"
+    return (
+        ", ".join(f"{kinds[k]} {k}" for k in ("passed", "failed", "skipped", "cannot apply") if kinds[k]) or "no tests"
+    )
 
 
 def show(names: list[str], folder: Path) -> int:

@@ -116,7 +116,9 @@ def run_suite(suite: suites.Suite, args, image: Path, mounted: Path, until: floa
     kept = report.read(path)
     wanted = [f for f in suite.files(mounted) if not args.files or re.search(args.files, f)]
     if args.failed:
-        wanted = [f for f in wanted if any(report.classify(suite, r)[0] == "failed" for r in kept.get(f, ()) if "id" in r)]
+        wanted = [
+            f for f in wanted if any(report.classify(suite, r)[0] == "failed" for r in kept.get(f, ()) if "id" in r)
+        ]
     elif not args.again:
         wanted = [f for f in wanted if f not in kept]
     guests = Guests(suite, image, mounted)

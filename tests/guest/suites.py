@@ -44,7 +44,9 @@ class Suite:
         """All files of tests, in the order of relevance, without those that cannot apply."""
         top = mounted / "lib/python3.11"
         if self.name == "python":
-            found = [p.stem for p in (top / "test").glob("test_*") if p.suffix == ".py" or (p / "__init__.py").is_file()]
+            found = [
+                p.stem for p in (top / "test").glob("test_*") if p.suffix == ".py" or (p / "__init__.py").is_file()
+            ]
         else:
             site = top / "site-packages"
             found = [str(p.relative_to(site)) for p in (site / self.folder).rglob("test_*.py") if "tests" in p.parts]

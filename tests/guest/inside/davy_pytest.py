@@ -56,8 +56,21 @@ def run(wire, request):
     sys.stdout = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
     # No descriptor can be duplicated on WASI: output is captured at sys.stdout. Assertions are not rewritten:
     # the compiled tests beside the sources are used as they are.
-    options = ["-p", "no:cacheprovider", "-p", "no:faulthandler", "-p", "no:unraisableexception", "--capture=sys",
-               "--assert=plain", "--tb=short", "-qq", f"--rootdir={SITE}", "--override-ini=addopts=", "--basetemp=/tmp/pytest"]
+    options = [
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:faulthandler",
+        "-p",
+        "no:unraisableexception",
+        "--capture=sys",
+        "--assert=plain",
+        "--tb=short",
+        "-qq",
+        f"--rootdir={SITE}",
+        "--override-ini=addopts=",
+        "--basetemp=/tmp/pytest",
+    ]
     code = pytest.main([*options, *request["options"], f"{SITE}/{request['file']}"], plugins=[Reporter(wire)])
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
         said = sys.stdout.buffer.getvalue().decode()
