@@ -15,14 +15,15 @@ import sys
 SUITE = os.environ.get("GUEST_SUITE", "python")
 
 # What every file of a suite imports; imported here, the snapshot holds it.
-if SUITE == "python":
-    import test.support
-    import test.support.os_helper
-    import unittest
-else:
-    for name in ("pytest", "_pytest.python", "hypothesis", "numpy.testing", "pandas._testing", "pyarrow.compute"):
-        if SUITE != "numpy" or not name.startswith(("pandas", "pyarrow")):
-            importlib.import_module(name)
+_PYTEST = ["pytest", "_pytest.python", "hypothesis", "numpy.testing"]
+_FIRST = {
+    "python": ["unittest", "test.support", "test.support.os_helper"],
+    "numpy": _PYTEST,
+    "pandas": [*_PYTEST, "pandas._testing", "pyarrow.compute"],
+    "pyarrow": [*_PYTEST, "pandas._testing", "pyarrow.compute"],
+}
+for name in _FIRST[SUITE]:
+    importlib.import_module(name)
 
 
 class Wire:
