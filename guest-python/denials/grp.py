@@ -21,6 +21,8 @@ def getgrgid(id):
 
 
 def getgrnam(name):
+    if not isinstance(name, str):
+        raise TypeError(f"getgrnam() argument must be str, not {type(name).__name__}")
     for group in _GROUPS:
         if group.gr_name == name:
             return group

@@ -24,6 +24,8 @@ def getpwuid(uid):
 
 
 def getpwnam(name):
+    if not isinstance(name, str):
+        raise TypeError(f"getpwnam() argument must be str, not {type(name).__name__}")
     for user in _USERS:
         if user.pw_name == name:
             return user

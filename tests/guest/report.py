@@ -52,7 +52,8 @@ def show(names: list[str], folder: Path) -> int:
     print("|---|---|---|---|---|---|---|")
     below = []
     for name in names:
-        suite, files = suites.load(name), read(folder / f"{name}.jsonl")
+        suite = suites.load(name)
+        files = {f: found for f, found in read(folder / f"{name}.jsonl").items() if not suite.leaves_out(f)}
         kinds, reasons, unexplained = Counter(), Counter(), []
         for found in files.values():
             for result in found:
