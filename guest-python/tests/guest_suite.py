@@ -73,6 +73,8 @@ DENIALS = [
     ("", "__import__('no_such_module')", MISSING, "No module named 'no_such_module'"),
     ("", "open('/usr/local/lib/written', 'w')", OSError, ""),
     ("", "open('/etc/passwd')", OSError, ""),
+    ("import os", "os.remove('/usr/local/lib/no-such-file')", FileNotFoundError, "No such file or directory"),
+    ("import os", "os.remove('/usr/local/lib/python3.11/os.py')", PermissionError, "Operation not permitted"),
     ("", "open('/usr/local/../../etc/passwd')", OSError, ""),
 ]
 

@@ -57,7 +57,6 @@ pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> Result<()> {
     linker.func_wrap(abi::WASI, "path_create_directory", path_create_directory)?;
     linker.func_wrap(abi::WASI, "path_link", path_link)?;
     linker.func_wrap(abi::WASI, "path_symlink", path_symlink)?;
-    linker.func_wrap(abi::WASI, "path_remove_directory", path_remove_directory)?;
     Ok(())
 }
 
@@ -168,21 +167,3 @@ charged!(
     path_symlink(old: i32, old_len: i32, fd: i32, new: i32, new_len: i32),
     |_, _, _, _, _, _| BLOCK
 );
-
-/// A folder may be named with a slash at its end, as on Linux; cap-std takes that for invalid.
-fn path_remove_directory(
-    mut caller: Caller<'_, GuestState>,
-    fd: i32,
-    path: i32,
-    mut len: i32,
-) -> Result<i32> {
-    let fuel = caller.as_context_mut().hostcall_fuel();
-    let (data, state) = memory_of(&caller)?.data_and_store_mut(&mut caller);
-    if let Ok(name) = region(data, path as u32, len as u32) {
-        let slashes = name.iter().rev().take_while(|&&byte| byte == b'/').count();
-        len = (name.len() - slashes).max(1) as i32;
-    }
-    state.wasi.set_hostcall_fuel(fuel);
-    let memory = &mut GuestMemory::Unshared(data);
-    in_tokio(wasi::path_remove_directory(&mut state.wasi, memory, fd, path, len))
-}
