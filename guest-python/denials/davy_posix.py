@@ -1,9 +1,10 @@
 """What every Linux process has and WASI does not: programs ask without a thought of it.
 
-WASI keeps no modes, owners or masks of files, has no clock of a process's own and no `/dev/null`.
+WASI keeps no modes, owners or masks of files, has no clock of a process's own, no `/dev/null` and the C locale only.
 None of that reaches outside of the sandbox, so it is answered here, and not denied.
 """
 
+import _locale
 import builtins
 import io
 import os
@@ -116,3 +117,5 @@ def install():
     time.process_time = time.thread_time = time.monotonic
     time.process_time_ns = time.thread_time_ns = time.monotonic_ns
     io.open = builtins.open = _Open(io.open)
+    # As in a stock worker. In WASI's own, C functions that format text take ASCII only.
+    _locale.setlocale(_locale.LC_CTYPE, "C.UTF-8")

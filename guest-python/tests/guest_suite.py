@@ -133,6 +133,7 @@ VALUES = [
     ("import os", "(os.getppid(), os.getgroups(), os.getlogin(), os.sched_getaffinity(0))", (0, [1000], "davy", {0})),
     ("import pathlib; open('/tmp/o', 'w')", "(pathlib.Path('/tmp/o').owner(), pathlib.Path('/tmp/o').group())", ("root", "root")),
     ("import pathlib", "pathlib.Path('/no/such/file').exists()", False),
+    ("import locale", "(locale.setlocale(locale.LC_CTYPE), locale.setlocale(locale.LC_NUMERIC))", ("C.UTF-8", "C")),
     ("import dateutil.tz", "repr(dateutil.tz.gettz('Europe/Paris'))", "tzfile('/usr/share/zoneinfo/Europe/Paris')"),
     ("import dateutil.tz; from datetime import datetime",
      "datetime(2026, 7, 1, tzinfo=dateutil.tz.gettz('America/New_York')).utcoffset().total_seconds()", -14400.0),
