@@ -13,6 +13,8 @@ from pathlib import Path
 
 import suites
 
+MOST_LINES = 40
+NOT_EXPLAINED = "not explained yet"
 FAILED = ("failed", "error", "stopped")
 
 
@@ -37,7 +39,7 @@ def classify(suite: suites.Suite, result: dict) -> tuple[str, str]:
         for group in groups:
             if group.holds(result):
                 return kind, group.reason
-    return "failed", "not explained yet"
+    return "failed", NOT_EXPLAINED
 
 
 def counts(suite: suites.Suite, files: dict[str, list[dict]]) -> str:
@@ -50,31 +52,28 @@ def counts(suite: suites.Suite, files: dict[str, list[dict]]) -> str:
 def show(names: list[str], folder: Path) -> int:
     print("| Suite | files | passed | failed | skipped | cannot apply | passed of those that count |")
     print("|---|---|---|---|---|---|---|")
-    below = []
+    reasons, unexplained = {"cannot apply": [], "failed": []}, []
     for name in names:
         suite = suites.load(name)
         files = {f: found for f, found in read(folder / f"{name}.jsonl").items() if not suite.leaves_out(f)}
-        kinds, reasons, unexplained = Counter(), Counter(), []
-        for found in files.values():
-            for result in found:
-                if "id" in result:
-                    kind, reason = classify(suite, result)
-                    kinds[kind] += 1
-                    reasons[kind, reason] += bool(reason)
-                    if reason == "not explained yet":
-                        unexplained.append(result)
+        results = [result for found in files.values() for result in found if "id" in result]
+        classified = [(result, *classify(suite, result)) for result in results]
+        kinds = Counter(kind for _, kind, _ in classified)
         ran = kinds["passed"] + kinds["failed"]
         share = f"{100 * kinds['passed'] / ran:.2f} %" if ran else "–"
-        print(f"| {name} | {len(files)} | {kinds['passed']:,} | {kinds['failed']:,} | {kinds['skipped']:,} "
-              f"| {kinds['cannot apply']:,} | {share} |")  # fmt: skip
-        below.append((name, reasons, unexplained))
-    for name, reasons, unexplained in below:
-        print(f"\n{name}:")
-        for (kind, reason), n in sorted(reasons.items(), key=lambda item: (item[0][0], -item[1])):
-            if n:
-                print(f"  {kind}: {n} {reason}")
-        for result in unexplained:
-            print(f"    {result['outcome']} {result['id']}: {(result.get('message') or '').splitlines()[:1]}")
+        numbers = [f"{kinds[kind]:,}" for kind in ("passed", "failed", "skipped", "cannot apply")]
+        print(f"| {name} | {' | '.join([str(len(files)), *numbers, share])} |")
+        for (kind, reason), n in Counter((k, r) for _, k, r in classified if r).most_common():
+            reasons[kind].append(f"| {name} | {n} | {reason} |")
+        unexplained += [result for result, _, reason in classified if reason == NOT_EXPLAINED]
+    for kind, lines in reasons.items():
+        print(f"\n| Suite | {kind} | why |\n|---|---|---|")
+        print("\n".join(lines))
+    for result in unexplained[:MOST_LINES]:
+        message = (result.get("message") or "").split("\n")[0]
+        print(f"{result['outcome']} {result['id']}: {message}", file=sys.stderr)
+    if unexplained[MOST_LINES:]:
+        print(f"and {len(unexplained) - MOST_LINES} more that are not explained", file=sys.stderr)
     return 0
 
 
