@@ -57,12 +57,10 @@ def run(wire, request):
     # No descriptor can be duplicated on WASI: output is captured at sys.stdout. Assertions are not rewritten:
     # the compiled tests beside the sources are used as they are.
     options = [
-        "-p",
-        "no:cacheprovider",
+        "-o",
+        "cache_dir=/tmp/pytest-cache",
         "-p",
         "no:faulthandler",
-        "-p",
-        "no:unraisableexception",
         "--capture=sys",
         "--assert=plain",
         "--tb=short",
