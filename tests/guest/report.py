@@ -60,7 +60,8 @@ def show(names: list[str], folder: Path) -> int:
         classified = [(result, *classify(suite, result)) for result in results]
         kinds = Counter(kind for _, kind, _ in classified)
         ran = kinds["passed"] + kinds["failed"]
-        share = f"{100 * kinds['passed'] / ran:.2f} %" if ran else "–"
+        # Rounded down: 100 % is said of nothing that failed.
+        share = f"{10_000 * kinds['passed'] // ran / 100:.2f} %" if ran else "–"
         numbers = [f"{kinds[kind]:,}" for kind in ("passed", "failed", "skipped", "cannot apply")]
         print(f"| {name} | {' | '.join([str(len(files)), *numbers, share])} |")
         for (kind, reason), n in Counter((k, r) for _, k, r in classified if r).most_common():
