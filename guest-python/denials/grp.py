@@ -23,6 +23,8 @@ def getgrgid(id):
 def getgrnam(name):
     if not isinstance(name, str):
         raise TypeError(f"getgrnam() argument must be str, not {type(name).__name__}")
+    if "\0" in name:
+        raise ValueError("embedded null byte")
     for group in _GROUPS:
         if group.gr_name == name:
             return group

@@ -26,6 +26,8 @@ def getpwuid(uid):
 def getpwnam(name):
     if not isinstance(name, str):
         raise TypeError(f"getpwnam() argument must be str, not {type(name).__name__}")
+    if "\0" in name:
+        raise ValueError("embedded null byte")
     for user in _USERS:
         if user.pw_name == name:
             return user
