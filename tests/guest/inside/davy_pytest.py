@@ -28,6 +28,8 @@ class Reporter:
         self.found = {"outcome": "passed"}
 
     def pytest_runtest_logreport(self, report):
+        if self.found["outcome"] in ("failed", "error"):
+            return  # what else goes wrong at its end follows from that
         if report.failed:
             message, text = self._said(report)
             outcome = "failed" if report.when == "call" else "error"
