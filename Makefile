@@ -10,7 +10,7 @@ RUST_SOURCES := $(shell find runtime/src jni-bridge/src -name '*.rs') Cargo.toml
 SCALA_SOURCES := $(shell find jni-bridge/plugin/src/main -type f) jni-bridge/plugin/pom.xml
 IMAGE := guest-python/images/python-3.11.davy
 
-.PHONY: help setup build warm image demo demo-cluster test test-rust test-scala test-e2e test-e2e-all record-stock check bench bench-guest bench-spark smoke-versions clean
+.PHONY: help setup build warm image demo demo-cluster test test-rust test-scala test-e2e test-e2e-all record-stock check guest-tests bench bench-guest bench-spark smoke-versions clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-16s %s\n", $$1, $$2}'
@@ -66,6 +66,10 @@ check: ## formats, lints, licences, conventions
 
 smoke-versions: setup build ## a sample of the cases on Spark 4.1 and 4.2, which the tests leave out
 	@$(PYTHON) tests/e2e/smoke_versions.py
+
+guest-tests: setup warm ## the own tests of Python, numpy, pandas, pyarrow in the guest (SUITE=numpy: one; ARGS=…)
+	cargo build --release --locked --example lines -p davy-runtime
+	@. scripts/lib.sh && $(PYTHON) tests/guest/run.py $(SUITE) $(ARGS)
 
 bench: build ## benchmarks of the runtime (criterion)
 	cargo bench --locked -p davy-benches

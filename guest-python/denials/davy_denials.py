@@ -77,7 +77,10 @@ class _AbsentModules:
 
     @staticmethod
     def find_spec(name, path=None, target=None):
-        reason = _ABSENT.get(name.partition(".")[0])
+        package, _, inside = name.partition(".")
+        reason = _ABSENT.get(package)
+        if reason and inside and package in sys.modules:
+            reason = f"the {package} of this image does not hold this part"
         # importlib.util.find_spec() must go on answering None: libraries ask with it
         # whether an optional package is there.  Only an import statement gets the error.
         if reason and sys._getframe(2).f_code.co_name == "_find_and_load_unlocked":
@@ -107,6 +110,9 @@ def install():
     # WASI has no users; `pwd` beside this file knows the one that these name.
     os.getuid = os.geteuid = os.getgid = os.getegid = lambda: 1000
     os.cpu_count = lambda: 1
+    import davy_posix
+
+    davy_posix.install()
 
     _thread.start_new_thread = _thread.start_new = _no_thread
 

@@ -1,7 +1,8 @@
-"""The time zones for Arrow: its reader knows transitions, not the rule that follows the last of them.
+"""The time zones that stand where Linux has them: Arrow reads them, and so does dateutil.
 
-The package tzdata ends each zone with such a rule ("slim" files). Here the rule's transitions up to 2037 are
-written out, as in the files of Linux distributions ("fat" files).  Format: RFC 8536.
+The package tzdata ends each zone with a rule and leaves the block of 32-bit times empty ("slim" files). Arrow's
+reader knows transitions, not the rule; dateutil's knows the 32-bit block only. Here the rule's transitions up to
+2037 are written out in both blocks, as in the files of Linux distributions ("fat" files).  Format: RFC 8536.
 """
 import io
 import struct
@@ -25,20 +26,31 @@ def write_zones(source: Path, target: Path) -> None:
 
 
 def write_out(slim: bytes) -> bytes:
-    """The zone with its rule written out; unchanged if it has none."""
+    """The zone with its rule, if it has one, written out."""
     _, start = _block(slim, 0, 4)
     parts, end = _block(slim, start, 8)
-    if b"," not in slim[end:]:  # no rule, or one without summer time
-        return slim
-    zone = ZoneInfo.from_file(io.BytesIO(slim))
     times = list(struct.unpack(f">{len(parts['times']) // 8}q", parts["times"]))
     kinds = list(parts["kinds"])
-    for when in _transitions(zone, _EPOCH + timedelta(seconds=times[-1]) if times else _EPOCH):
-        times.append(int((when - _EPOCH).total_seconds()))
-        kinds.append(_kind(parts, kinds, when.astimezone(zone)))
+    if b"," in slim[end:]:  # elsewhere there is no rule, or one without summer time
+        zone = ZoneInfo.from_file(io.BytesIO(slim))
+        for when in _transitions(zone, _EPOCH + timedelta(seconds=times[-1]) if times else _EPOCH):
+            times.append(int((when - _EPOCH).total_seconds()))
+            kinds.append(_kind(parts, kinds, when.astimezone(zone)))
+    return _packed("l", parts, *_short(times, kinds)) + _packed("q", parts, times, kinds) + slim[end:]
+
+
+def _short(times: list[int], kinds: list[int]) -> tuple[list[int], list[int]]:
+    """The transitions whose times have 32 bits; what holds at the first such second counts as one of them."""
+    first, last = -(2**31), 2**31 - 1
+    early, end = sum(when < first for when in times), sum(when <= last for when in times)
+    if early and first not in times:
+        return [first, *times[early:end]], kinds[early - 1:end]
+    return times[early:end], kinds[early:end]
+
+
+def _packed(code: str, parts: dict[str, bytes], times: list[int], kinds: list[int]) -> bytes:
     header = struct.pack(_HEADER, b"TZif", b"2", 0, 0, 0, len(times), len(parts["types"]) // 6, len(parts["names"]))
-    return (slim[:start] + header + struct.pack(f">{len(times)}q", *times) + bytes(kinds) + parts["types"]
-            + parts["names"] + slim[end:])
+    return header + struct.pack(f">{len(times)}{code}", *times) + bytes(kinds) + parts["types"] + parts["names"]
 
 
 def _transitions(zone: ZoneInfo, after: datetime):

@@ -14,7 +14,7 @@ import os
 import traceback
 
 PREPARE = """
-import datetime, decimal, io, pickle
+import copy, datetime, decimal, io, os, pickle, tempfile
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -57,6 +57,11 @@ pd.DataFrame({"a": [1, 2]}).dtypes.tolist(), pd.Index([1, 2]).dtype, pd.Series([
 df.groupby("k").size().dtype, df.groupby("k")["x"].count().dtype, df["k"].value_counts().dtype, pd.Series([3, 1]).rank().tolist(), df.groupby("k").cumcount().dtype
 pd.Series(pd.to_timedelta(["1h"])).dt.days.tolist(), pd.Series([1, None]).astype("Int64").dtype, pd.cut(pd.Series([1, 5]), 2).cat.codes.tolist(), pd.crosstab(df["k"], df["x"]).dtypes.iloc[0]
 pa.array(np.arange(2)).type, pa.array(pd.Series([1, 2])).type, pa.array([1, 2]).to_numpy().dtype, pc.sum(pa.array([1, 2])).type, pa.table({"a": [1]}).to_pandas().dtypes.iloc[0]
+pd.Period("2018-01").strftime("%y é"), pd.Timestamp("2018-01-01").strftime("%y é")
+copy.copy(np.float64(1.5)), copy.copy(np.str_("a")), copy.copy(np.void(b"ab")), copy.deepcopy({"a": np.int64(3)})
+(np.save(path := os.path.join(tempfile.mkdtemp(), "a.npy"), i8), np.load(path).tolist())[1]
+(f8.tofile(path := os.path.join(tempfile.mkdtemp(), "f")), np.fromfile(path, offset=8, count=2).tolist(), os.path.getsize(path))[1:]
+pd.DataFrame({"k": pd.Series(["a", None, "b"], dtype="string[pyarrow]")}).merge(pd.DataFrame({"k": pd.Series([None, "b"], dtype="string[pyarrow]"), "v": [1, 2]}), on="k", how="left").to_dict()
 np.__version__, pd.__version__, pa.__version__
 i8.sum(), i8.reshape(3, 4).T.tolist(), (i8.reshape(3, 4) @ i8.reshape(4, 3)).tolist()
 np.sin(f8).tolist(), np.exp(f8).tolist(), np.log1p(f8).tolist()

@@ -7,6 +7,7 @@ use crate::channel::{Channels, Transfer};
 use crate::disk::{self, Disk};
 use crate::fault::{Fault, LimitExceeded};
 use crate::limits::LimitKind;
+use crate::paths;
 use crate::poll_oneoff::poll_oneoff;
 use crate::sandbox::MemoryLimit;
 use crate::transfers;
@@ -151,6 +152,7 @@ pub(crate) fn linker(engine: &Engine) -> Result<Linker<GuestState>> {
     linker.allow_shadowing(true);
     linker.func_wrap(abi::WASI, "poll_oneoff", poll_oneoff)?;
     disk::add_to_linker(&mut linker)?;
+    paths::add_to_linker(&mut linker)?;
     linker.func_wrap(abi::WASI, "random_get", random_get)?;
     linker.func_wrap(abi::MODULE, "channel_read", channel_read)?;
     linker.func_wrap(abi::MODULE, "channel_write", channel_write)?;

@@ -31,6 +31,7 @@ mod limits;
 mod log;
 mod manifest;
 mod pack;
+mod paths;
 mod poll_oneoff;
 mod recursion;
 mod sandbox;

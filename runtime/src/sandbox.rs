@@ -232,6 +232,11 @@ impl Sandbox {
             })
         };
         open(&image.files(), "/usr/local", FsPerms::ReadOnly)?;
+        // Where Linux has them: dateutil looks nowhere else, and a zone's name is its path's end.
+        let zones = image.files().join("share/zoneinfo");
+        if zones.is_dir() {
+            open(&zones, "/usr/share/zoneinfo", FsPerms::ReadOnly)?;
+        }
         if let Some(admission) = &admission {
             open(admission.folder(), admission::GUEST_DIR, FsPerms::ReadOnly)?;
         }
