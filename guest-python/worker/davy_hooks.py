@@ -114,7 +114,7 @@ def _tell(original):
 # Where PySpark's own functions are called from where it expects to call them itself.
 _OWN = tuple(
     os.path.join(os.path.dirname(__file__), name)
-    for name in ("davy_columns.py", "davy_pandas.py", "davy_values.py")
+    for name in ("davy_columns.py", "davy_pandas.py", "davy_values.py", "denials/davy_posix.py")
 )
 
 

@@ -144,6 +144,7 @@ SAID = {
     ),
     "columnar.nothing_is_left_allocated": r"\[0, 0, 0, True, 0, 5000, 0, 0, 0, 0, 'PythonException', 0\]",
     "columnar.tasks_end_early_on_reused_workers": "40 of 40, 0 bytes left",
+    "columnar.figures_of_a_node": "100000 rows, 10 batches, True",
     "columnar.a_lie_about_a_batch": (
         r"the guest broke its contract: its batch is wrong: 60 bytes at 0x\w+ are outside its memory"
     ),

@@ -7,6 +7,10 @@ from pyspark.sql.types import LongType
 from harness.registry import case
 
 SETTING = "spark.davy.columnar"
+FIGURES = (
+    *("davyGather", "davyRowsSent", "davyBatchesSent", "davyBatchesReceived", "pythonDataSent", "pythonDataReceived"),
+    *("davyGuest", "davyCopy", "davyValidate", "davyPeakMemory"),
+)
 NODES = (
     *("DavyArrowEvalPython", "DavyMapInBatch", "DavyFlatMapGroups", "DavyFlatMapCoGroups", "DavyAggregatePython"),
     *("ArrowEvalPython", "MapInPandas", "MapInArrow", "FlatMapGroupsInPandas", "FlatMapGroupsInArrow"),
@@ -127,6 +131,18 @@ def no_stream_is_read(spark):
     ours = {r[0] for r in frame.collect()}
     streams = {r[0] > 0 for r in _without(spark, frame.select("*").collect)}
     return _outcome(spark, f"{ours} {streams}")
+
+
+@case("no_aqe")
+def figures_of_a_node(spark):
+    frame = spark.range(0, 100_000, 1, 2).select(plus_one("id"))
+    frame.collect()
+    node = frame._jdf.queryExecution().executedPlan()
+    while node.nodeName() != "DavyArrowEvalPython":
+        node = node.children().head()
+    figure = {name: node.metrics().apply(name).value() for name in FIGURES}
+    spent = all(figure[name] > 0 for name in FIGURES)
+    return _outcome(spark, f"{figure['davyRowsSent']} rows, {figure['davyBatchesReceived']} batches, {spent}")
 
 
 @case()
