@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// Reads its memory from the channel; then gives the schema and the batch that the first words
 /// name: address and length of the schema message, address of the batch.
-const GIVE: &str = r#"(local $at i32) (local $n i32)
+pub(crate) const GIVE: &str = r#"(local $at i32) (local $n i32)
   (loop $more
     (local.set $n (call $read (local.get $at) (i32.sub (i32.const 131072) (local.get $at))))
     (local.set $at (i32.add (local.get $at) (local.get $n)))
@@ -75,7 +75,7 @@ impl Memory {
 }
 
 /// Memory with a batch of these columns; the addresses of the batch and of its columns' structs.
-fn lay(columns: &[ArrayRef]) -> (Vec<u8>, u32, Vec<u32>) {
+pub(crate) fn lay(columns: &[ArrayRef]) -> (Vec<u8>, u32, Vec<u32>) {
     let fields: Vec<Field> = columns
         .iter()
         .enumerate()
@@ -99,14 +99,14 @@ fn schema_message(schema: &Schema) -> Vec<u8> {
     writer.into_inner().expect("bytes")
 }
 
-fn give(image: &Arc<Image>, memory: &[u8]) -> (Vec<Output>, Result<(), Fault>) {
+pub(crate) fn give(image: &Arc<Image>, memory: &[u8]) -> (Vec<Output>, Result<(), Fault>) {
     let sandbox = start(image);
     let (_, end) = converse(&sandbox, memory);
     (std::iter::from_fn(|| sandbox.channels().take_output()).collect(), end)
 }
 
 /// The columns of a batch, as the receiver would build them.
-fn columns(batch: &OutputBatch, kinds: &[DataType]) -> Vec<ArrayRef> {
+pub(crate) fn columns(batch: &OutputBatch, kinds: &[DataType]) -> Vec<ArrayRef> {
     let mut nodes = batch.nodes().iter();
     let mut buffers =
         batch.buffers().iter().map(|r| batch.region().slice_with_length(r.start, r.len()));
@@ -142,7 +142,7 @@ fn column<'n>(
 }
 
 /// One of every kind, ten values each.
-fn every_kind() -> Vec<ArrayRef> {
+pub(crate) fn every_kind() -> Vec<ArrayRef> {
     let text = ["", "a", "é", "日本", "long enough", "x", "", "y", "z", "end"];
     let some = |i: usize| i % 3 != 1;
     let mut lists = ListBuilder::new(Int32Builder::new());

@@ -6,5 +6,6 @@ mod hostile;
 mod image;
 mod limits;
 mod python;
+mod random_lies;
 mod sandbox;
 mod snapshot;
