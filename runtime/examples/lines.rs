@@ -65,7 +65,7 @@ fn run(image: &Arc<Image>, session: &Value, input: &[u8]) -> Result<()> {
     let fault = sandbox.wait().err().map(|fault| fault.to_string());
     let stats = sandbox.stats();
     let end = serde_json::json!({"sandbox": {
-        "fault": fault, "mib": stats.memory_bytes >> 20, "cpu_ms": stats.cpu_ms,
+        "fault": fault, "mib": stats.memory_bytes >> 20, "cpu_ms": stats.cpu_us / 1000,
     }});
     // A guest that was stopped may have left half a line.
     writeln!(out, "{}{end}", if ends_line { "" } else { "\n" })?;
