@@ -100,11 +100,7 @@ object DavyColumnarRule extends ColumnarRule {
       barrier: Boolean,
       profile: Option[org.apache.spark.resource.ResourceProfile]
   ): Either[String, SparkPlan] =
-    for {
-      _ <- common(node.child)
-      _ <- check(node.child.output.nonEmpty, "no columns")
-      _ <- types("a result", node.output.map(_.dataType))
-    } yield {
+    tables(node).map { _ =>
       val settings = StockSettings.of(node, evalType, node.conf, Map.empty)
       val udf = func.asInstanceOf[PythonUDF]
       DavyMapInBatchExec(udf, node.output, node.child, barrier, profile, settings)
@@ -116,11 +112,7 @@ object DavyColumnarRule extends ColumnarRule {
       grouping: Seq[Attribute],
       struct: Boolean
   ): Either[String, SparkPlan] =
-    for {
-      _ <- common(node.child)
-      _ <- check(node.child.output.nonEmpty, "no columns")
-      _ <- types("a result", node.output.map(_.dataType))
-    } yield {
+    tables(node).map { _ =>
       val settings = StockSettings.of(node, evalType(node), node.conf, Map.empty)
       val udf = func.asInstanceOf[PythonUDF]
       DavyFlatMapGroupsExec(udf, grouping, node.output, node.child, struct, settings)
@@ -132,12 +124,7 @@ object DavyColumnarRule extends ColumnarRule {
       left: Seq[Attribute],
       right: Seq[Attribute]
   ): Either[String, SparkPlan] =
-    for {
-      _ <- common(node.left)
-      _ <- common(node.right)
-      _ <- check(node.children.forall(_.output.nonEmpty), "no columns")
-      _ <- types("a result", node.output.map(_.dataType))
-    } yield {
+    tables(node).map { _ =>
       val settings = StockSettings.of(node, evalType(node), node.conf, Map.empty)
       val udf = func.asInstanceOf[PythonUDF]
       DavyFlatMapCoGroupsExec(udf, left, right, node.output, node.left, node.right, settings)
@@ -166,6 +153,14 @@ object DavyColumnarRule extends ColumnarRule {
   /** Protected in Spark's sources, public in their byte code. */
   private def evalType(node: SparkPlan): Int =
     node.getClass.getMethod("pythonEvalType").invoke(node).asInstanceOf[Int]
+
+  /** Of nodes that get and give whole tables. */
+  private def tables(node: SparkPlan): Either[String, Unit] =
+    for {
+      _ <- node.children.map(common).find(_.isLeft).getOrElse(Right(()))
+      _ <- check(node.children.forall(_.output.nonEmpty), "no columns")
+      _ <- types("a result", node.output.map(_.dataType))
+    } yield ()
 
   private def common(child: SparkPlan): Either[String, Unit] =
     for {

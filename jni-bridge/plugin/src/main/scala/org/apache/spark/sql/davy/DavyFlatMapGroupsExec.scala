@@ -64,7 +64,7 @@ private[davy] final case class GroupStage(
       val groups = SparkGroups
         .of(rows, grouping, childOutput, columns)
         .map { case (_, group) => Group(Seq(table.batches(group))) }
-      val stock = StockRunner.grouped(func, offsets, table.schema, run.settings)
+      val stock = StockRunner.table(func, offsets, table.schema, run.settings)
       val results = task.results(stock, Seq(table), groups)
       new StructColumns(results, width, None, run.settings.evalType, task.context)
     }

@@ -4,7 +4,6 @@ import java.util.concurrent.ConcurrentLinkedQueue
 import scala.jdk.CollectionConverters._
 
 import org.apache.spark.TaskContext
-import org.apache.spark.api.python.ChainedPythonFunctions
 import org.apache.spark.rdd.RDD
 import org.apache.spark.resource.ResourceProfile
 import org.apache.spark.sql.catalyst.InternalRow
@@ -76,9 +75,8 @@ private[davy] final case class MapStage(
     val sent = new ConcurrentLinkedQueue[InputBatch]
     context.addTaskCompletionListener[Unit](_ => sent.asScala.foreach(_.close()))
     val batches = new InputBatches(rows, shape, identity, limits, allocator)
-    val funcs = Seq((ChainedPythonFunctions(Seq(func.func)), func.resultId.id))
     val runner = new BatchRunner(
-      StockRunner.struct(funcs, wrapped, settings),
+      StockRunner.table(func, Array(0), wrapped, settings),
       Seq(Wire(schema, shape.arguments, struct = true)),
       grouped = false,
       sent,

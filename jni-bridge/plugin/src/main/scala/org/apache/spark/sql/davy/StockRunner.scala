@@ -118,24 +118,8 @@ private[davy] object StockRunner {
     )
   )
 
-  def struct(funcs: Seq[(ChainedPythonFunctions, Long)], schema: StructType, s: StockSettings) =
-    new StockRunner(
-      new ArrowPythonRunner(
-        funcs,
-        s.evalType,
-        Array(Array(0)),
-        schema,
-        s.timeZone,
-        s.largeVarTypes,
-        s.conf,
-        s.metrics,
-        s.jobArtifact,
-        s.last
-      )
-    )
-
-  /** @param offsets keys and columns of each table, as Spark gives them */
-  def grouped(
+  /** @param offsets of the one struct of a map; of keys and columns of groups */
+  def table(
       func: PythonUDF,
       offsets: Array[Int],
       schema: StructType,
