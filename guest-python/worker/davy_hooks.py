@@ -35,8 +35,8 @@ def install(worker):
     if "pyspark" not in sys.modules:
         return
     _rebind("pyspark.util", "local_connect_and_auth", _connect)
-    _wrap("pyspark.worker_util", "check_python_version", _explain_version)
-    _wrap("pyspark.util", "handle_worker_exception", _tell)
+    wrap("pyspark.worker_util", "check_python_version", _explain_version)
+    wrap("pyspark.util", "handle_worker_exception", _tell)
     state = sys.modules.get("pyspark.sql.streaming.stateful_processor_api_client")
     if state is not None:
         state.socket = davy_callback.sockets
@@ -82,7 +82,8 @@ def _rebind(module, name, replacement):
             setattr(loaded, name, replacement)
 
 
-def _wrap(module, name, wrapper):
+def wrap(module, name, wrapper):
+    """Puts ``wrapper(original)`` in the place of a function, wherever it is bound."""
     original = getattr(sys.modules.get(module), name, None)
     if original is not None:
         _rebind(module, name, wrapper(original))
@@ -114,7 +115,7 @@ def _tell(original):
 # Where PySpark's own functions are called from where it expects to call them itself.
 _OWN = tuple(
     os.path.join(os.path.dirname(__file__), name)
-    for name in ("davy_columns.py", "davy_pandas.py", "davy_values.py", "denials/davy_posix.py")
+    for name in ("davy_columns.py", "davy_job.py", "davy_pandas.py", "davy_values.py", "denials/davy_posix.py")
 )
 
 

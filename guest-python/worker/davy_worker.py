@@ -21,6 +21,7 @@ import sys
 import _davy
 import davy_columns
 import davy_hooks
+import davy_job
 import davy_native
 import davy_pandas
 import davy_values
@@ -85,6 +86,7 @@ def boot():
     davy_values.install()
     davy_pandas.install()
     davy_native.install()
+    davy_job.install(worker)
     gc.collect()
     gc.freeze()  # what every sandbox shares is not walked by each collection
 
@@ -133,6 +135,8 @@ def serve():
     module = importlib.import_module(session["worker"])
     size = max(session.get("buffer_size") or 65536, 4096)
     infile = io.BufferedReader(_Input(), size)
+    if davy_job.role() == davy_job.PREPARE:
+        return _prepare(module, infile)
     outfile = io.BufferedWriter(_Output(), size)
     while True:
         code = 0
@@ -140,6 +144,7 @@ def serve():
             if not infile.peek(1):
                 return 0
             davy_columns.begin(infile, outfile)
+            davy_job.begin()
             module.main(infile, outfile)
         except SystemExit as e:
             code = _exit_code(e.code)
@@ -148,6 +153,14 @@ def serve():
         if code or not session.get("reuse"):
             return code
         gc.collect()
+
+
+def _prepare(module, infile):
+    """Loads a task's command for a snapshot; the host's input ends where the task had come to."""
+    with contextlib.suppress(SystemExit):
+        module.main(infile, io.BytesIO())
+    davy_job.settle()
+    return 0
 
 
 def _exit_code(code):

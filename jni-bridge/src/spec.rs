@@ -18,6 +18,7 @@ struct Spec {
     limits: SpecLimits,
     grants: SpecGrants,
     channel_bytes: usize,
+    job_snapshots: bool,
     name: String,
 }
 
@@ -80,7 +81,7 @@ pub(crate) fn parse(json: &str) -> Result<SandboxSpec, Failure> {
     if let Some(seed) = session_env(HASH_SEED) {
         env.push((HASH_SEED.into(), seed));
     }
-    let snapshot_key = snapshot_key(&spec.session, &env);
+    let snapshot_key = snapshot_key(&spec.session, &env, spec.job_snapshots);
     let defaults = Limits::default();
     let or = |n: u64, none: u64| if n == 0 { none } else { n };
     Ok(SandboxSpec {
@@ -131,7 +132,7 @@ pub(crate) fn parse(json: &str) -> Result<SandboxSpec, Failure> {
 /// What `davy_worker.boot` depends on; sandboxes alike in it share a snapshot. It may be kept on
 /// disk if every entry of `sys_path` is a file, known by its size and time of change: a folder's
 /// modules could change unseen.
-fn snapshot_key(session: &serde_json::Value, env: &[(String, String)]) -> SnapshotKey {
+fn snapshot_key(session: &serde_json::Value, env: &[(String, String)], jobs: bool) -> SnapshotKey {
     let mut on_disk = true;
     let mut files = Vec::new();
     for path in session["sys_path"].as_array().into_iter().flatten().filter_map(|p| p.as_str()) {
@@ -146,5 +147,9 @@ fn snapshot_key(session: &serde_json::Value, env: &[(String, String)]) -> Snapsh
     }
     let zone = [&session["env"]["TZ"], &session["localtime"]];
     let boot = serde_json::json!([session["worker"], session["sys_path"], zone, env, files]);
-    SnapshotKey { key: blake3::hash(boot.to_string().as_bytes()).to_hex().to_string(), on_disk }
+    SnapshotKey {
+        key: blake3::hash(boot.to_string().as_bytes()).to_hex().to_string(),
+        on_disk,
+        jobs,
+    }
 }

@@ -50,7 +50,11 @@ fn main() -> Result<()> {
             },
             channel_bytes: 1 << 18,
             log: Arc::new(StderrLog),
-            snapshot_key: rest.first().map(|key| SnapshotKey { key: key.clone(), on_disk: false }),
+            snapshot_key: rest.first().map(|key| SnapshotKey {
+                key: key.clone(),
+                on_disk: false,
+                jobs: false,
+            }),
         };
         let sandbox = Sandbox::start(&image, spec)?;
         let channels = sandbox.channels();

@@ -47,6 +47,18 @@ pub(crate) mod verb {
     pub(crate) const GIVE_BATCH: u32 = 9;
     /// Request: nothing. Response: one byte if the task that begins passes batches, else none.
     pub(crate) const PASSES_BATCHES: u32 = 10;
+    /// Request: nothing. Response: `s` to serve, `p` to load a command that is kept, `r` to serve from
+    /// such a snapshot; then what the task's first run has carried over.
+    pub(crate) const ROLE: u32 = 11;
+    /// Request: digest (32 bytes) of the command that is to be loaded, then what to carry over.
+    /// Response: `y`, `n` or `u` (see [`crate::job`]); none if the task starts again from a snapshot.
+    pub(crate) const FIND_JOB: u32 = 12;
+    /// Request: as before, when loading it was dear. Response: `n` if there will be no snapshot.
+    pub(crate) const MAKE_JOB: u32 = 13;
+    /// Request: nothing, or why the loaded command cannot be shared. Response: nothing.
+    pub(crate) const JOB_LOADED: u32 = 14;
+    /// Request: nothing: the task will not start again. Response: nothing.
+    pub(crate) const GO_ON: u32 = 15;
 }
 
 /// WASI errno values the gateway answers with (negated).

@@ -4,6 +4,7 @@
 //! the host's side never blocks except in [`Channels::wait_ready`], whose time is bounded.
 
 use crate::batches::Batches;
+use crate::rewind::Rewind;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,6 +29,7 @@ pub struct Channels {
 pub(crate) struct State {
     input: VecDeque<u8>,
     output: VecDeque<u8>,
+    pub(crate) rewind: Rewind,
     /// No more input will come.
     input_ended: bool,
     /// The guest is gone: what is in `output` is all there will be.
@@ -75,9 +77,13 @@ impl Channels {
             if into.is_empty() {
                 return Transfer::Bytes(0);
             }
+            if let Some(again) = state.rewind.again(into) {
+                return again;
+            }
             if !state.input.is_empty() {
                 let was_full = state.input.len() >= self.capacity;
                 let n = take(&mut state.input, into);
+                state.rewind.keep(&into[..n]);
                 // The host sleeps only on a full channel; waking it at every read would cost a
                 // switch per call.
                 if was_full || state.input.len() * 2 <= self.capacity {
@@ -99,7 +105,7 @@ impl Channels {
             if state.stopped {
                 return Transfer::Stopped;
             }
-            if state.output_ended {
+            if state.output_ended || state.rewind.replays() {
                 return Transfer::Ended;
             }
             let room = self.capacity - state.output.len().min(self.capacity);
@@ -245,6 +251,14 @@ impl State {
     /// Nobody takes input any more.
     pub(crate) fn gone(&self) -> bool {
         self.output_ended || self.stopped || self.input_ended
+    }
+}
+
+impl State {
+    /// What the guest has read is to be read once more.
+    pub(crate) fn put_back(&mut self, read: Vec<u8>) {
+        let rest = std::mem::replace(&mut self.input, read.into());
+        self.input.extend(rest);
     }
 }
 

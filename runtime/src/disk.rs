@@ -132,9 +132,11 @@ macro_rules! charged {
         fn $name(mut caller: Caller<'_, GuestState>, $($arg: $ty),*) -> Result<i32> {
             let fuel = caller.as_context_mut().hostcall_fuel();
             let (data, state) = memory_of(&caller)?.data_and_store_mut(&mut caller);
+            let bytes: fn(&[u8], $($ty),*) -> u64 = $bytes;
+            let bytes = bytes(data, $($arg),*);
+            state.job.wrote |= bytes > 0;
             if !state.disk.quotas.is_empty() {
-                let bytes: fn(&[u8], $($ty),*) -> u64 = $bytes;
-                charge(state, bytes(data, $($arg),*))?;
+                charge(state, bytes)?;
             }
             state.wasi.set_hostcall_fuel(fuel);
             let memory = &mut GuestMemory::Unshared(data);

@@ -9,8 +9,9 @@ use wasmtime::{Config, OptLevel};
 
 /// Bytes of wasm stack: CPython's C recursion (parser, repr, pickle) needs megabytes; 1 MiB traps.
 pub(crate) const WASM_STACK: usize = 6 << 20;
-/// Native stack of a guest's thread: wasm's share and room for host calls.
-pub(crate) const THREAD_STACK: usize = WASM_STACK + (4 << 20);
+/// Native stack of a guest's thread: wasm's share, once more for the guest that loads a command
+/// within a host call of the first, and room for host calls.
+pub(crate) const THREAD_STACK: usize = 2 * WASM_STACK + (4 << 20);
 
 /// Compiles and runs guests; holds the cache of compiled images.
 #[derive(Debug, Clone)]

@@ -7,6 +7,7 @@ use crate::engine::Engine;
 use crate::fault::{Fault, ImageError};
 use crate::imports::{self, GuestState};
 use crate::instrument::{Facts, instrument};
+use crate::job::Jobs;
 use crate::manifest::{Manifest, Part};
 use crate::sandbox::SnapshotKey;
 use crate::snapshot::Snapshot;
@@ -39,6 +40,7 @@ pub struct Image {
     files: Entry,
     _code: Entry,
     snapshots: Mutex<HashMap<String, Arc<Snapshot>>>,
+    pub(crate) jobs: Arc<Jobs>,
 }
 
 impl std::fmt::Debug for Image {
@@ -96,6 +98,7 @@ impl Image {
             files,
             _code: code,
             snapshots: Mutex::default(),
+            jobs: Arc::default(),
         })
     }
 

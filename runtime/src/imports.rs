@@ -6,10 +6,11 @@ use crate::callback::{Callbacks, Failed};
 use crate::channel::{Channels, Transfer};
 use crate::disk::{self, Disk};
 use crate::fault::{Fault, LimitExceeded};
+use crate::guest::MemoryLimit;
+use crate::job::Desk;
 use crate::limits::LimitKind;
 use crate::paths;
 use crate::poll_oneoff::poll_oneoff;
-use crate::sandbox::MemoryLimit;
 use crate::transfers;
 use arrow_schema::Schema;
 use std::sync::Arc;
@@ -81,6 +82,7 @@ pub(crate) struct GuestState {
     pub(crate) admission: Option<Admission>,
     pub(crate) callbacks: Callbacks,
     pub(crate) disk: Disk,
+    pub(crate) job: Desk,
     pub(crate) memory_limit: MemoryLimit,
     pub(crate) output_limit: Option<u64>,
     pub(crate) output_written: u64,
@@ -250,6 +252,13 @@ fn gateway(
             let address = u32::from_le_bytes(address.map_err(|_| Raised::lie("a batch"))?);
             return transfers::give_batch(state, data, address);
         }
+        verb::ROLE | verb::FIND_JOB | verb::MAKE_JOB | verb::JOB_LOADED | verb::GO_ON
+            if request_len <= MAX_REQUEST =>
+        {
+            let copied = region(data, request, request_len)?.to_vec();
+            let answer = jobs(state, verb, &copied)?;
+            return respond(data, response, response_cap, &answer);
+        }
         _ if request_len > MAX_REQUEST => return Ok(-errno::INVAL),
         _ => {}
     }
@@ -273,13 +282,36 @@ fn gateway(
     };
     match answer {
         Err(errno) => Ok(-errno),
-        Ok(bytes) => {
-            if bytes.len() <= response_cap as usize {
-                region_mut(data, response, bytes.len() as u32)?.copy_from_slice(&bytes);
-            }
-            Ok(bytes.len() as i32)
-        }
+        Ok(bytes) => respond(data, response, response_cap, &bytes),
     }
+}
+
+/// Writes the answer if it fits; its length in any case.
+fn respond(data: &mut [u8], response: u32, cap: u32, bytes: &[u8]) -> Result<i32> {
+    if bytes.len() <= cap as usize {
+        region_mut(data, response, bytes.len() as u32)?.copy_from_slice(bytes);
+    }
+    Ok(bytes.len() as i32)
+}
+
+fn jobs(state: &mut GuestState, verb: u32, request: &[u8]) -> Result<Vec<u8>> {
+    let GuestState { job, channels, memory_limit, .. } = state;
+    let answer = match verb {
+        verb::ROLE => return Ok(job.role()),
+        verb::FIND_JOB => job.find(request, channels)?,
+        verb::MAKE_JOB => job.make(request, channels)?,
+        verb::JOB_LOADED => {
+            let answer = job.done_loading(request)?;
+            // From here on the guest only clears what it has freed.
+            memory_limit.freeze();
+            answer
+        }
+        _ => {
+            channels.go_on();
+            b""
+        }
+    };
+    Ok(answer.to_vec())
 }
 
 fn admit(state: &mut GuestState, request: &[u8]) -> Result<Vec<u8>, i32> {

@@ -85,20 +85,24 @@ impl Interrupt {
     /// Arms the switch with the linear memory at `address`, until the returned guard is dropped.
     ///
     /// The caller keeps the store that owns that memory alive longer than the guard.
+    /// While a guest is in a host call, another may run on its thread: the innermost one is armed.
     pub(crate) fn arm(self: &Arc<Self>, address: *mut u8) -> Armed {
-        self.lock().memory = Some(LinearMemory(address as usize));
-        Armed(Arc::clone(self))
+        let outer = self.lock().memory.replace(LinearMemory(address as usize));
+        Armed { interrupt: Arc::clone(self), outer }
     }
 }
 
 /// While this lives, [`Interrupt::stop`] reaches the guest. Drop it before the store.
 #[derive(Debug)]
-pub(crate) struct Armed(Arc<Interrupt>);
+pub(crate) struct Armed {
+    interrupt: Arc<Interrupt>,
+    outer: Option<LinearMemory>,
+}
 
 impl Drop for Armed {
     fn drop(&mut self) {
         // Under the lock: no stop can use the address after this line.
-        self.0.lock().memory = None;
+        self.interrupt.lock().memory = self.outer;
     }
 }
 

@@ -22,6 +22,7 @@ const WASM_PAGE: usize = 64 << 10;
 pub(crate) struct Snapshot {
     file: File,
     bytes: usize,
+    content: u64,
     pub(crate) stack_pointer: i32,
 }
 
@@ -67,7 +68,8 @@ impl Snapshot {
             let at = u64::from(u32::from_le_bytes(*number)) * PAGE as u64;
             file.write_all_at(content, at).ok()?;
         }
-        freeze(file, length, i32::from_le_bytes(*pointer)).ok()
+        let content = (pages.len() / (4 + PAGE) * PAGE) as u64;
+        freeze(file, length, content, i32::from_le_bytes(*pointer)).ok()
     }
 
     /// Length of the memory.
@@ -75,15 +77,22 @@ impl Snapshot {
         self.bytes
     }
 
+    /// Bytes of its pages that are not zero: what it takes of the host's memory.
+    pub(crate) fn content(&self) -> u64 {
+        self.content
+    }
+
     /// Copies `memory`, leaving out pages that are all zero.
     pub(crate) fn take(memory: &[u8], stack_pointer: i32) -> std::io::Result<Snapshot> {
         let file = blank(memory.len())?;
+        let mut content = 0;
         for (number, page) in memory.chunks(PAGE).enumerate() {
             if page.iter().any(|&b| b != 0) {
                 file.write_all_at(page, (number * PAGE) as u64)?;
+                content += page.len() as u64;
             }
         }
-        freeze(file, memory.len(), stack_pointer)
+        freeze(file, memory.len(), content, stack_pointer)
     }
 
     /// Maps the snapshot over `memory`, growing it first. The instance must not have run yet.
@@ -130,8 +139,8 @@ fn blank(bytes: usize) -> std::io::Result<File> {
     Ok(file)
 }
 
-fn freeze(file: File, bytes: usize, stack_pointer: i32) -> std::io::Result<Snapshot> {
+fn freeze(file: File, bytes: usize, content: u64, stack_pointer: i32) -> std::io::Result<Snapshot> {
     let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
     rustix::fs::fcntl_add_seals(&file, seals)?;
-    Ok(Snapshot { file, bytes, stack_pointer })
+    Ok(Snapshot { file, bytes, content, stack_pointer })
 }

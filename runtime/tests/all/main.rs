@@ -4,6 +4,7 @@ mod batches;
 mod guests;
 mod hostile;
 mod image;
+mod jobs;
 mod limits;
 mod python;
 mod random_lies;

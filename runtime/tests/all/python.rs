@@ -82,7 +82,7 @@ fn a_snapshot_keeps_them_as_well() {
     let image = image();
     let scratch = tempfile::tempdir().expect("a folder");
     for from_snapshot in [false, true] {
-        let key = SnapshotKey { key: "suite".into(), on_disk: false };
+        let key = SnapshotKey { key: "suite".into(), on_disk: false, jobs: false };
         let spec = SandboxSpec { snapshot_key: Some(key), ..suite("guest_suite", scratch.path()) };
         let sandbox = Sandbox::start(&image, spec).expect("a sandbox");
         passes(&sandbox, 100);

@@ -18,7 +18,7 @@ const BOOT: &str = r#"(func (export "davy_boot") (result i32)
 
 fn run(image: &Arc<Image>, key: Option<&str>, secret: u8) -> (Vec<u8>, bool) {
     let on_disk = key.is_some_and(|key| key.starts_with("disk"));
-    let snapshot_key = key.map(|key| SnapshotKey { key: key.into(), on_disk });
+    let snapshot_key = key.map(|key| SnapshotKey { key: key.into(), on_disk, jobs: false });
     let spec = SandboxSpec { snapshot_key, ..spec() };
     let sandbox = Sandbox::start(image, spec).expect("sandbox");
     let (output, end) = converse(&sandbox, &[secret]);
@@ -75,7 +75,7 @@ fn a_guest_with_more_state_than_memory_is_never_shared() {
     let image = lab.image_with("(drop (global.get $more)) i32.const 0", boot);
     for _ in 0..2 {
         let spec = SandboxSpec {
-            snapshot_key: Some(SnapshotKey { key: "a".into(), on_disk: false }),
+            snapshot_key: Some(SnapshotKey { key: "a".into(), on_disk: false, jobs: false }),
             ..spec()
         };
         let sandbox = Sandbox::start(&image, spec).expect("sandbox");

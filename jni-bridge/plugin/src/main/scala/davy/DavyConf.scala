@@ -16,6 +16,7 @@ final case class DavyConf private (
     scratchBytes: Long,
     channelBytes: Int,
     columnar: Boolean,
+    jobSnapshots: Boolean,
     grantRead: Seq[Path],
     grantWrite: Seq[Path]
 )
@@ -105,6 +106,13 @@ object DavyConf {
     "Whether Arrow batches pass through linear memory, with nodes of Davy's in the plan, instead of " +
       "as streams of bytes. A session may set it too."
   )
+  private val JobSnapshots = Setting(
+    "spark.davy.snapshot.job",
+    Kind.flag,
+    "true",
+    "Whether tasks with the same function and broadcasts share the memory in which these were loaded " +
+      "once, where loading takes long or much memory. Each task has its own copy of what it changes."
+  )
   private val GrantRead = Setting(
     "spark.davy.grant.read",
     Kind.directories,
@@ -132,6 +140,7 @@ object DavyConf {
     GrantWrite,
     ChannelBytes,
     Columnar,
+    JobSnapshots,
     CacheDir,
     CacheMaxBytes
   )
@@ -157,6 +166,7 @@ object DavyConf {
       scratchBytes = ScratchBytes.in(settings),
       channelBytes = ChannelBytes.in(settings).toInt,
       columnar = Columnar.in(settings),
+      jobSnapshots = JobSnapshots.in(settings),
       grantRead = GrantRead.in(settings),
       grantWrite = GrantWrite.in(settings)
     )

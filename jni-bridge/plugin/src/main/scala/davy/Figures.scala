@@ -11,6 +11,8 @@ import com.fasterxml.jackson.databind.ObjectMapper
  * @param validate time in which Arrow batches of the guest's were validated
  * @param start from the start until the worker could take its first byte; 0 before
  * @param bytesIn bytes that the guest was given
+ * @param job what became of the job snapshot of the task: `used`, `made`, `refused: ` and the
+ *   reason, or empty
  */
 final case class Figures(
     memory: Long,
@@ -18,7 +20,8 @@ final case class Figures(
     copy: Long,
     validate: Long,
     start: Long,
-    bytesIn: Long
+    bytesIn: Long,
+    job: String
 )
 
 object Figures {
@@ -34,7 +37,8 @@ object Figures {
       number("copy_us"),
       number("validate_us"),
       number("start_us"),
-      number("bytes_in")
+      number("bytes_in"),
+      found.path("job_snapshot").asText
     )
   }
 }

@@ -73,6 +73,7 @@ final case class SandboxSpec(
         "random" -> "real"
       ),
       "channel_bytes" -> conf.channelBytes,
+      "job_snapshots" -> conf.jobSnapshots,
       "name" -> name
     )
   )

@@ -43,7 +43,7 @@ class SandboxSpecSuite extends munit.FunSuite {
         "admit": [{"root": "/local", "patterns": ["pyspark-*/*"]}],
         "callbacks": {"root": "/local/sockets", "prefix": ".", "suffix": ".sock"},
         "env": {}, "clock": "real", "random": "real"},
-      "channel_bytes": 262144, "name": "task \"0\""}"""
+      "channel_bytes": 262144, "job_snapshots": true, "name": "task \"0\""}"""
     assertEquals(mapper.readTree(spec.toJson(conf)), mapper.readTree(expected))
   }
 

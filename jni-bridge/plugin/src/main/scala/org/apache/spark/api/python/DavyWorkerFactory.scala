@@ -39,7 +39,15 @@ private[spark] final class DavyWorkerFactory(
   ): (PythonWorker, Option[ProcessHandle]) =
     runtime.simpleWorker(workerModule, envVars, blockingMode)
 
-  override def releaseWorker(worker: PythonWorker): Unit = worker match {
+  override def releaseWorker(worker: PythonWorker): Unit = {
+    worker match {
+      case ours: DavyWorker => runtime.tellOfJob(ours.davyChannel.sandbox)
+      case _                => ()
+    }
+    keep(worker)
+  }
+
+  private def keep(worker: PythonWorker): Unit = worker match {
     case ours: DavyWorker if runtime.reuse && !stopped =>
       ours.davyChannel.sandbox.endTask()
       idle.put(ours)(_.stop())

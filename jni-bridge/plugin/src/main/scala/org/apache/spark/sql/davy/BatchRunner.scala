@@ -280,6 +280,7 @@ private[davy] final case class ColumnMetrics(metrics: Map[String, SQLMetric]) {
     metrics("davyGuest") += math.max(micros(_.cpu) - copy - validate, 0) * 1000
     metrics("davyPeakMemory") += after.memory
     if (before.forall(_.bytesIn == 0)) metrics("davyStart") += after.start * 1000
+    if (after.job == "used" || after.job == "made") metrics("davyJobSnapshot") += 1
   }
   def received(rows: Int, bytes: Long): Unit = {
     metrics("pythonDataReceived") += bytes

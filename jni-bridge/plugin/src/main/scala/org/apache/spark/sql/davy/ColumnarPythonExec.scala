@@ -44,6 +44,8 @@ trait BatchPythonExec extends SparkPlan with PythonSQLMetrics {
     "davyValidate" -> SQLMetrics
       .createNanoTimingMetric(sparkContext, "time to validate batches of the sandbox"),
     "davyStart" -> SQLMetrics.createNanoTimingMetric(sparkContext, "time to start sandboxes"),
+    "davyJobSnapshot" -> SQLMetrics
+      .createMetric(sparkContext, "tasks that shared a loaded function"),
     "davyPeakMemory" -> SQLMetrics.createSizeMetric(sparkContext, "peak memory of the sandbox"),
     "davyRowsSent" -> SQLMetrics.createMetric(sparkContext, "rows sent to the sandbox"),
     "davyBatchesSent" -> SQLMetrics.createMetric(sparkContext, "batches sent to the sandbox"),

@@ -1,0 +1,434 @@
+//! A sandbox's guest, on its thread: from instance to outcome, and on to the next instance when a
+//! task starts again from a job snapshot.
+
+use crate::abi;
+use crate::admission::{self, Admission};
+use crate::callback::Callbacks;
+use crate::channel::Channels;
+use crate::disk::Disk;
+use crate::engine::WASM_STACK;
+use crate::fault::{Fault, LimitExceeded};
+use crate::grants::{ClockPolicy, RandomPolicy};
+use crate::image::Image;
+use crate::imports::{GuestState, Raised};
+use crate::interrupt::Interrupt;
+use crate::job::{Desk, JobKey, Made, Plan, Restart, Resume, Role, Shared};
+use crate::limits::LimitKind;
+use crate::log::{GuestLog, LogSink};
+use crate::sandbox::{Meter, SandboxSpec};
+use crate::snapshot::Snapshot;
+use crate::watchdog::Watched;
+use rand::SeedableRng;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use wasmtime::{CallHook, Instance, Store, Trap, Val};
+use wasmtime_wasi::{
+    FsPerms, HostMonotonicClock, HostWallClock, I32Exit, WasiCtxBuilder, WasiView,
+};
+
+/// Bytes one host call may copy for the guest: a whole broadcast file read at once fits.
+const HOSTCALL_BYTES: usize = 1 << 30;
+/// Function table entries a guest may have.
+const MAX_TABLE: usize = 1 << 20;
+
+/// All that a sandbox's thread has.
+pub(crate) struct Guest {
+    pub(crate) image: Arc<Image>,
+    pub(crate) channels: Arc<Channels>,
+    pub(crate) interrupt: Arc<Interrupt>,
+    pub(crate) watched: Arc<Watched>,
+    pub(crate) meter: Arc<Meter>,
+    pub(crate) log: GuestLog,
+    pub(crate) spec: SandboxSpec,
+    pub(crate) began: Instant,
+}
+
+/// How one instance's life ended, if not by a fault.
+enum End {
+    Served,
+    /// The task starts again.
+    Restart(Plan),
+    /// The command is loaded; this is the memory.
+    Loaded(Snapshot),
+}
+
+/// A guest that loads a command beside its task says nothing.
+struct Silence;
+
+impl LogSink for Silence {
+    fn lines(&self, _text: &[u8]) {}
+}
+
+impl Guest {
+    /// Runs tasks to the end.
+    pub(crate) fn run(self: &Arc<Self>, first: GuestState) -> Result<(), Fault> {
+        self.watched.adopt_this_thread();
+        let result = self.tasks(first);
+        self.log.finish();
+        result
+    }
+
+    fn tasks(self: &Arc<Self>, first: GuestState) -> Result<(), Fault> {
+        let (mut state, mut from) = (first, None);
+        loop {
+            match self.live(state, from.as_deref())? {
+                End::Restart(Plan::Resume(resume)) => {
+                    let Resume { snapshot, key, carry, outcome } = *resume;
+                    self.channels.rewind_input(outcome);
+                    state = self.state(&self.meter, &self.log, Role::Resume { key }, carry)?;
+                    from = Some(snapshot);
+                }
+                End::Restart(Plan::Refuse(_)) => {
+                    return Err(Fault::host("a task refused to be loaded"));
+                }
+                End::Served | End::Loaded(_) => return Ok(()),
+            }
+        }
+    }
+
+    /// Loads the task's command in a guest of its own, while the task's guest waits.
+    fn load(self: &Arc<Self>, key: &JobKey, carry: &[u8]) -> Result<Made, Fault> {
+        self.channels.replay_input();
+        let role = Role::Prepare { key: key.clone(), named: false, done: false };
+        let log = GuestLog::new(Arc::new(Silence), 0);
+        let state = self.state(&Arc::default(), &log, role, carry.to_vec());
+        let end = state.and_then(|state| self.live(state, None));
+        self.channels.end_replay();
+        let why = match end {
+            Ok(End::Loaded(snapshot)) => return Ok(Ok(Arc::new(snapshot))),
+            Ok(End::Restart(Plan::Refuse(why))) => why,
+            Ok(End::Served | End::Restart(_)) => "its guest ended before it was loaded".into(),
+            // The task is stopped, or its time is over.
+            Err(_) if self.interrupt.reason().is_some() => {
+                return Err(self.interrupt.reason().unwrap_or_else(|| Fault::host("stopped")));
+            }
+            Err(fault) => format!("loading it failed ({fault})").into(),
+        };
+        Ok(Err(why))
+    }
+
+    /// One instance, from its start to its end.
+    fn live(&self, state: GuestState, from: Option<&Snapshot>) -> Result<End, Fault> {
+        let mut store = Store::new(&self.image.engine.wasmtime, state);
+        store.limiter(|state| &mut state.memory_limit);
+        store.set_hostcall_fuel(HOSTCALL_BYTES);
+        let interrupt = Arc::clone(&self.interrupt);
+        store.call_hook(move |_, crossing| {
+            let into_guest =
+                matches!(crossing, CallHook::CallingWasm | CallHook::ReturningFromHost);
+            interrupt.cross(into_guest).map_err(|reason| wasmtime::Error::new(Raised(reason)))
+        });
+        self.serve(&mut store, from)
+    }
+
+    fn serve(&self, store: &mut Store<GuestState>, from: Option<&Snapshot>) -> Result<End, Fault> {
+        let instance = self.image.pre.instantiate(&mut *store).map_err(|e| self.fault(&e))?;
+        let memory = instance
+            .get_memory(&mut *store, abi::MEMORY)
+            .ok_or_else(|| Fault::guest("it exports no memory"))?;
+        store.data_mut().memory = Some(memory);
+        // Dropped before the store: declared after it in the caller.
+        let _armed = self.interrupt.arm(memory.data_ptr(&*store));
+
+        let abi = self.call(store, &instance, abi::ABI)?;
+        if u32::try_from(abi) != Ok(abi::ABI_VERSION) {
+            let wanted = abi::ABI_VERSION;
+            return Err(Fault::guest(format!("it speaks contract {abi}, the host {wanted}")));
+        }
+        let key = self.spec.snapshot_key.as_ref().filter(|_| self.image.can_snapshot());
+        let known = key.filter(|_| from.is_none()).and_then(|key| self.image.snapshot(key));
+        match from.or(known.as_deref()) {
+            Some(snapshot) => {
+                let (allowed, asked) = (self.spec.limits.memory_bytes, snapshot.bytes() as u64);
+                if asked > allowed {
+                    return Err(LimitExceeded { limit: LimitKind::Memory, allowed, asked }.into());
+                }
+                snapshot.restore(&mut *store, memory)?;
+                set_stack_pointer(store, &instance, snapshot.stack_pointer)?;
+                self.meter.from_snapshot.store(1, Ordering::Relaxed);
+            }
+            None => {
+                self.boot(store, &instance)?;
+                if let Some(key) = key {
+                    self.image.keep_snapshot(key, freeze(store, &instance, memory)?);
+                }
+            }
+        }
+        let start = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.meter.start_us.store(start, Ordering::Relaxed);
+        let code = match self.enter(store, &instance, abi::SERVE)? {
+            Ok(code) => code,
+            Err(error) if self.interrupt.reason().is_some() => return Err(self.fault(&error)),
+            Err(error) => match error.downcast::<Restart>() {
+                Ok(Restart(plan)) => return Ok(End::Restart(plan)),
+                Err(error) => return Err(self.fault(&error)),
+            },
+        };
+        if store.data().job.done() && code == 0 {
+            return Ok(End::Loaded(freeze(store, &instance, memory)?));
+        }
+        // A worker that could not even tell of its MemoryError, for want of memory.
+        match store.data().memory_limit.exceeded() {
+            Some(exceeded) if code != 0 => Err(exceeded.into()),
+            _ => Ok(End::Served),
+        }
+    }
+
+    /// What the first instance starts with.
+    ///
+    /// # Errors
+    /// [`Fault::Host`] if a granted directory cannot be opened.
+    pub(crate) fn first_state(self: &Arc<Self>) -> Result<GuestState, Fault> {
+        self.state(&self.meter, &self.log, Role::Serve, Vec::new())
+    }
+
+    fn state(
+        self: &Arc<Self>,
+        meter: &Arc<Meter>,
+        log: &GuestLog,
+        role: Role,
+        carry: Vec<u8>,
+    ) -> Result<GuestState, Fault> {
+        let (spec, grants, began) = (&self.spec, &self.spec.grants, self.began);
+        let job = Desk::new(self.shared(), role, carry);
+        let admission = Admission::new(&grants.admit)
+            .map_err(|e| Fault::host(format!("making the folder for admitted files: {e}")))?;
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.stdout(log.clone())
+            .stderr(log.sibling())
+            .allow_blocking_current_thread(true)
+            .monotonic_clock(Monotonic(began));
+        for (name, value) in &grants.env {
+            wasi.env(name, value);
+        }
+        if let ClockPolicy::Fixed(seconds) = grants.clock {
+            wasi.wall_clock(FixedWall(Duration::from_secs(seconds)));
+        }
+        if let RandomPolicy::Seeded(seed) = grants.random {
+            wasi.secure_random(rand::rngs::StdRng::seed_from_u64(seed));
+        }
+        let mut open = |host: &std::path::Path, guest: &str, perms: FsPerms| {
+            wasi.preopened_dir(host, guest, perms).map(|_| ()).map_err(|e| {
+                Fault::host(format!("opening the granted directory {}: {e}", host.display()))
+            })
+        };
+        open(&self.image.files(), "/usr/local", FsPerms::ReadOnly)?;
+        // Where Linux has them: dateutil looks nowhere else, and a zone's name is its path's end.
+        let zones = self.image.files().join("share/zoneinfo");
+        if zones.is_dir() {
+            open(&zones, "/usr/share/zoneinfo", FsPerms::ReadOnly)?;
+        }
+        if let Some(admission) = &admission {
+            open(admission.folder(), admission::GUEST_DIR, FsPerms::ReadOnly)?;
+        }
+        for dir in &grants.dirs {
+            // What is loaded beside a task must leave no trace.
+            let write = dir.write && !job.prepares();
+            let perms = if write { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
+            open(&dir.host, &dir.guest, perms)?;
+        }
+        let mut wasi = wasi.build_p1();
+        wasi.ctx().table.set_max_capacity(spec.limits.open_files as usize);
+        Ok(GuestState {
+            wasi,
+            memory: None,
+            channels: Arc::clone(&self.channels),
+            session: spec.session.clone().into(),
+            admission,
+            callbacks: Callbacks::new(grants.callbacks.clone().filter(|_| !job.prepares())),
+            job,
+            disk: Disk::new(&grants.dirs, spec.limits.open_files),
+            memory_limit: MemoryLimit {
+                meter: Arc::clone(meter),
+                bytes: spec.limits.memory_bytes.min(crate::limits::MAX_MEMORY),
+            },
+            output_limit: spec.limits.output_bytes,
+            output_written: 0,
+            output_schema: None,
+            began,
+        })
+    }
+
+    /// What this sandbox's tasks share with those of other sandboxes.
+    fn shared(self: &Arc<Self>) -> Option<Shared> {
+        let key = self.spec.snapshot_key.as_ref();
+        let key = key.filter(|key| key.jobs && self.image.can_snapshot())?;
+        let session = blake3::hash(&self.spec.session).to_hex();
+        let guest = Arc::clone(self);
+        Some(Shared {
+            jobs: Arc::clone(&self.image.jobs),
+            worker: format!("{} {session}", key.key).into(),
+            loader: Arc::new(move |key, carry| guest.load(key, carry)),
+        })
+    }
+
+    fn boot(&self, store: &mut Store<GuestState>, instance: &Instance) -> Result<(), Fault> {
+        if let Ok(initialize) = instance.get_typed_func::<(), ()>(&mut *store, abi::INITIALIZE) {
+            initialize.call(&mut *store, ()).map_err(|e| self.fault(&e))?;
+        }
+        match self.call(store, instance, abi::BOOT)? {
+            0 => Ok(()),
+            _ => Err(Fault::Guest {
+                what: "its Python did not start; the traceback is in the log".into(),
+            }),
+        }
+    }
+
+    fn call(
+        &self,
+        store: &mut Store<GuestState>,
+        instance: &Instance,
+        export: &str,
+    ) -> Result<i32, Fault> {
+        self.enter(store, instance, export)?.map_err(|e| self.fault(&e))
+    }
+
+    fn enter(
+        &self,
+        store: &mut Store<GuestState>,
+        instance: &Instance,
+        export: &str,
+    ) -> Result<wasmtime::Result<i32>, Fault> {
+        let function = instance
+            .get_typed_func::<(), i32>(&mut *store, export)
+            .map_err(|_| Fault::guest(format!("it does not export {export}() -> i32")))?;
+        Ok(function.call(&mut *store, ()))
+    }
+
+    /// Whose fault an abrupt end was.
+    fn fault(&self, error: &wasmtime::Error) -> Fault {
+        if let Some(reason) = self.interrupt.reason() {
+            return reason;
+        }
+        if let Some(Raised(fault)) = error.downcast_ref() {
+            return fault.clone();
+        }
+        if let Some(exit) = error.downcast_ref::<I32Exit>() {
+            return Fault::Script {
+                what: format!(
+                    "the Python code ended its interpreter with exit code {} (os._exit, or a fatal error; the log may tell more)",
+                    exit.0
+                ),
+            };
+        }
+        if error.downcast_ref::<wasmtime_wasi::ResourceTableError>().is_some() {
+            let allowed = u64::from(self.spec.limits.open_files);
+            return LimitExceeded { limit: LimitKind::OpenFiles, allowed, asked: allowed + 1 }
+                .into();
+        }
+        if error.downcast_ref::<wiggle::GuestError>().is_some() {
+            return Fault::guest(format!("it passed WASI a wrong value: {error:#}"));
+        }
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::StackOverflow) => {
+                let allowed = WASM_STACK as u64;
+                LimitExceeded { limit: LimitKind::Stack, allowed, asked: allowed }.into()
+            }
+            Some(Trap::UnreachableCodeReached) => Fault::Script {
+                what: "the Python interpreter aborted (os.abort, or a fatal error; the log may tell more)".into(),
+            },
+            Some(trap) => Fault::guest(format!("{trap} ({error:#})")),
+            None => Fault::host(format!("{error:#}")),
+        }
+    }
+}
+
+/// What the guest is now, between two calls.
+fn freeze(
+    store: &mut Store<GuestState>,
+    instance: &Instance,
+    memory: wasmtime::Memory,
+) -> Result<Snapshot, Fault> {
+    let pointer = stack_pointer(store, instance)?;
+    Snapshot::take(memory.data(&*store), pointer)
+        .map_err(|e| Fault::host(format!("taking a snapshot: {e}")))
+}
+
+fn stack_pointer(store: &mut Store<GuestState>, instance: &Instance) -> Result<i32, Fault> {
+    let global = instance.get_global(&mut *store, abi::STACK_POINTER);
+    match global.map(|g| g.get(&mut *store)) {
+        Some(Val::I32(value)) => Ok(value),
+        _ => Err(Fault::guest("it exports no __stack_pointer")),
+    }
+}
+
+fn set_stack_pointer(
+    store: &mut Store<GuestState>,
+    instance: &Instance,
+    value: i32,
+) -> Result<(), Fault> {
+    instance
+        .get_global(&mut *store, abi::STACK_POINTER)
+        .ok_or_else(|| Fault::guest("it exports no __stack_pointer"))?
+        .set(&mut *store, Val::I32(value))
+        .map_err(|e| Fault::host(format!("restoring a snapshot: {e}")))
+}
+
+/// Refuses growth past the limit; Python then raises `MemoryError`.
+pub(crate) struct MemoryLimit {
+    meter: Arc<Meter>,
+    pub(crate) bytes: u64,
+}
+
+impl MemoryLimit {
+    /// Allows no growth from now on.
+    pub(crate) fn freeze(&mut self) {
+        self.bytes = self.meter.memory.load(Ordering::Relaxed);
+    }
+
+    /// The limit and what was asked beyond it, if anything ever was.
+    pub(crate) fn exceeded(&self) -> Option<LimitExceeded> {
+        let asked = self.meter.refused.load(Ordering::Relaxed);
+        let limit = LimitKind::Memory;
+        (asked > 0).then_some(LimitExceeded { limit, allowed: self.bytes, asked })
+    }
+}
+
+impl wasmtime::ResourceLimiter for MemoryLimit {
+    fn memory_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let desired = desired as u64;
+        if desired > self.bytes {
+            self.meter.refused.fetch_max(desired, Ordering::Relaxed);
+            return Ok(false);
+        }
+        self.meter.memory.fetch_max(desired, Ordering::Relaxed);
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(desired <= MAX_TABLE)
+    }
+}
+
+struct Monotonic(Instant);
+
+impl HostMonotonicClock for Monotonic {
+    fn resolution(&self) -> u64 {
+        1
+    }
+    fn now(&self) -> u64 {
+        u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+struct FixedWall(Duration);
+
+impl HostWallClock for FixedWall {
+    fn resolution(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+    fn now(&self) -> Duration {
+        self.0
+    }
+}

@@ -1,0 +1,373 @@
+//! Job snapshots: the memory of a guest that has loaded a task's command and broadcast values, from
+//! which every later task with the same command starts.
+//!
+//! The guest names the command by a digest before it loads it ([`Desk::find`]). When loading was
+//! dear it asks for a snapshot ([`Desk::make`]): the host lets a fresh guest load the command from the
+//! bytes read so far, freezes its memory, and starts the task anew from there with its input rewound.
+//! Who asks meanwhile waits. What cannot be shared is refused with a reason, and its tasks go on as if
+//! there were no such snapshots: what loading did to the world it has done once.
+//!
+//! A guest could name another's command, having learnt its digest: so a guest that makes or has been
+//! given a snapshot must name the same command when it meets it, before any code of the user's runs.
+
+use crate::channel::Channels;
+use crate::fault::Fault;
+use crate::imports::Raised;
+use crate::snapshot::Snapshot;
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use wasmtime::Result;
+
+/// Bytes of a digest as the guest sends it.
+const DIGEST: usize = 32;
+/// Job snapshots that one image keeps; the one unused for longest goes first.
+const MOST_KEPT: usize = 8;
+/// Bytes that they hold together, unless a single one is larger.
+const MOST_BYTES: u64 = 4 << 30;
+/// Refusals remembered.
+const MOST_REFUSED: usize = 4096;
+/// How often one that waits looks whether it was stopped.
+const SLICE: Duration = Duration::from_millis(10);
+
+/// Which command a snapshot is of: everything that loading it depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct JobKey {
+    /// Worker snapshot and session document.
+    worker: Arc<str>,
+    digest: [u8; DIGEST],
+}
+
+#[derive(Debug)]
+enum Known {
+    Making,
+    Ready(Arc<Snapshot>),
+    Refused,
+}
+
+/// The job snapshots of one image.
+#[derive(Debug, Default)]
+pub(crate) struct Jobs {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    known: HashMap<JobKey, (Known, u64)>,
+    clock: u64,
+}
+
+impl State {
+    fn used(&mut self, key: &JobKey) {
+        self.clock += 1;
+        if let Some((_, at)) = self.known.get_mut(key) {
+            *at = self.clock;
+        }
+    }
+
+    /// Forgets what is over the bounds, but for `newest`.
+    fn shrink(&mut self, newest: &JobKey) {
+        let oldest = |state: &State, ready: bool| {
+            let same = |known: &Known| match known {
+                Known::Ready(_) => ready,
+                Known::Refused => !ready,
+                Known::Making => false,
+            };
+            let fits = state.known.iter().filter(|(key, (known, _))| same(known) && *key != newest);
+            fits.min_by_key(|(_, (_, at))| *at).map(|(key, _)| key.clone())
+        };
+        loop {
+            let (mut kept, mut bytes, mut refused) = (0, 0, 0);
+            for (known, _) in self.known.values() {
+                match known {
+                    Known::Ready(snapshot) => {
+                        kept += 1;
+                        bytes += snapshot.content();
+                    }
+                    Known::Refused => refused += 1,
+                    Known::Making => {}
+                }
+            }
+            let over = kept > MOST_KEPT || bytes > MOST_BYTES;
+            let gone = if over { oldest(self, true) } else { None };
+            let gone = gone.or_else(|| (refused > MOST_REFUSED).then(|| oldest(self, false))?);
+            match gone {
+                Some(key) => self.known.remove(&key),
+                None => return,
+            };
+        }
+    }
+}
+
+/// What is known of a job by who asks.
+enum Found {
+    Ready(Arc<Snapshot>),
+    Refused,
+    Unknown,
+}
+
+impl Jobs {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits while somebody makes it. `None` if `channels` were stopped meanwhile.
+    fn look(&self, key: &JobKey, channels: &Channels) -> Option<(Found, MutexGuard<'_, State>)> {
+        let mut state = self.lock();
+        loop {
+            let found = match state.known.get(key) {
+                Some((Known::Ready(snapshot), _)) => Found::Ready(Arc::clone(snapshot)),
+                Some((Known::Refused, _)) => Found::Refused,
+                None => Found::Unknown,
+                Some((Known::Making, _)) => {
+                    let waited = self.changed.wait_timeout(state, SLICE);
+                    state = waited.unwrap_or_else(PoisonError::into_inner).0;
+                    if channels.is_stopped() {
+                        return None;
+                    }
+                    continue;
+                }
+            };
+            state.used(key);
+            return Some((found, state));
+        }
+    }
+
+    fn settle(&self, key: &JobKey, known: Option<Known>) {
+        let mut state = self.lock();
+        match known {
+            Some(known) => {
+                state.known.insert(key.clone(), (known, 0));
+                state.used(key);
+                state.shrink(key);
+            }
+            None => {
+                state.known.remove(key);
+            }
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+}
+
+/// The right to make one snapshot; others wait until it is settled or dropped.
+struct Claim {
+    jobs: Arc<Jobs>,
+    key: JobKey,
+    settled: bool,
+}
+
+impl Claim {
+    /// Keeps the snapshot, or that there is none.
+    fn settle(mut self, made: Made) {
+        self.settled = true;
+        self.jobs.settle(&self.key, Some(made.map_or(Known::Refused, Known::Ready)));
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.jobs.settle(&self.key, None);
+        }
+    }
+}
+
+/// A snapshot, or why the command cannot be shared.
+pub(crate) type Made = std::result::Result<Arc<Snapshot>, Arc<str>>;
+
+/// Loads the command of a key in a guest of its own, with what is carried over. Fails if the task is
+/// stopped meanwhile.
+pub(crate) type Loader =
+    Arc<dyn Fn(&JobKey, &[u8]) -> std::result::Result<Made, Fault> + Send + Sync>;
+
+/// How a run goes on that ended without having served.
+#[derive(Debug)]
+pub(crate) enum Plan {
+    /// Start again from the snapshot, which this task has made or found.
+    Resume(Box<Resume>),
+    /// The guest that was to be kept cannot be shared.
+    Refuse(Arc<str>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Resume {
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) key: JobKey,
+    pub(crate) carry: Vec<u8>,
+    /// For the task's figures.
+    pub(crate) outcome: &'static str,
+}
+
+impl Resume {
+    fn plan(snapshot: Arc<Snapshot>, key: JobKey, carry: &[u8], outcome: &'static str) -> Plan {
+        Plan::Resume(Box::new(Resume { snapshot, key, carry: carry.to_vec(), outcome }))
+    }
+}
+
+/// Carries a plan out of the guest, as the error of a host call.
+#[derive(Debug, thiserror::Error)]
+#[error("the run is given up for another")]
+pub(crate) struct Restart(pub(crate) Plan);
+
+fn restart(plan: Plan) -> wasmtime::Error {
+    wasmtime::Error::new(Restart(plan))
+}
+
+/// What a guest is run for.
+#[derive(Debug)]
+pub(crate) enum Role {
+    /// A task.
+    Serve,
+    /// To load the command of `key`, whose memory is kept.
+    Prepare { key: JobKey, named: bool, done: bool },
+    /// A task, from the snapshot of `key`.
+    Resume { key: JobKey },
+}
+
+/// One guest's way to job snapshots.
+pub(crate) struct Desk {
+    pub(crate) role: Role,
+    /// What the first run of the task has to tell the next ones.
+    carry: Vec<u8>,
+    /// `None`: the embedder wants no job snapshots.
+    shared: Option<Shared>,
+    /// The guest tried to change files or wrote to its standard streams.
+    pub(crate) wrote: bool,
+}
+
+/// What the sandboxes of one kind share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) jobs: Arc<Jobs>,
+    /// Worker snapshot and session document.
+    pub(crate) worker: Arc<str>,
+    pub(crate) loader: Loader,
+}
+
+impl Desk {
+    pub(crate) fn new(shared: Option<Shared>, role: Role, carry: Vec<u8>) -> Desk {
+        Desk { role, carry, shared, wrote: false }
+    }
+
+    pub(crate) fn prepares(&self) -> bool {
+        matches!(self.role, Role::Prepare { .. })
+    }
+
+    /// Whether the guest has loaded the command and may be kept.
+    pub(crate) fn done(&self) -> bool {
+        matches!(self.role, Role::Prepare { done: true, .. })
+    }
+
+    /// A letter for the role, then what was carried over.
+    pub(crate) fn role(&self) -> Vec<u8> {
+        let letter = match self.role {
+            Role::Serve => b's',
+            Role::Prepare { .. } => b'p',
+            Role::Resume { .. } => b'r',
+        };
+        [&[letter], &self.carry[..]].concat()
+    }
+
+    /// The guest is about to load the command that `request` names: a digest and what to carry over.
+    ///
+    /// Answers `y` if it is the command of the snapshot, `n` if there will be no snapshot of it, `u`
+    /// if it may ask for one.
+    pub(crate) fn find(&mut self, request: &[u8], channels: &Channels) -> Result<&'static [u8]> {
+        let (digest, carry) = parse(request)?;
+        match &mut self.role {
+            Role::Prepare { key, named, .. } => {
+                if !*named && key.digest != digest {
+                    return Err(restart(Plan::Refuse("its guest named another command".into())));
+                }
+                *named = true;
+                Ok(b"y")
+            }
+            Role::Resume { key } if key.digest == digest => {
+                self.role = Role::Serve; // as to later tasks of this guest
+                Ok(b"y")
+            }
+            Role::Resume { .. } => {
+                Err(lie("it asked for the snapshot of another command than it was given"))
+            }
+            Role::Serve => {
+                let Some((shared, key)) = self.key(digest, channels) else { return Ok(b"n") };
+                let (found, state) =
+                    shared.jobs.look(&key, channels).ok_or_else(Raised::stopped)?;
+                drop(state);
+                match found {
+                    Found::Ready(snapshot) => {
+                        Err(restart(Resume::plan(snapshot, key, carry, "used")))
+                    }
+                    Found::Refused => Ok(b"n"), // as who asked for it was told
+                    Found::Unknown => Ok(b"u"),
+                }
+            }
+        }
+    }
+
+    /// The command was loaded, and that was dear. Answers only if there will be no snapshot.
+    pub(crate) fn make(&self, request: &[u8], channels: &Channels) -> Result<&'static [u8]> {
+        let (digest, carry) = parse(request)?;
+        let Role::Serve = self.role else { return Ok(b"n") };
+        let Some((shared, key)) = self.key(digest, channels) else { return Ok(b"n") };
+        let (found, mut state) = shared.jobs.look(&key, channels).ok_or_else(Raised::stopped)?;
+        let (made, outcome) = match found {
+            Found::Ready(snapshot) => (Ok(snapshot), "used"),
+            Found::Refused => return Ok(b"n"),
+            Found::Unknown => {
+                state.known.insert(key.clone(), (Known::Making, 0));
+                drop(state);
+                let jobs = Arc::clone(&shared.jobs);
+                let claim = Claim { jobs, key: key.clone(), settled: false };
+                let made = (shared.loader)(&key, carry);
+                let made = made.map_err(|fault| wasmtime::Error::new(Raised(fault)))?;
+                claim.settle(made.clone());
+                (made, "made")
+            }
+        };
+        match made {
+            Ok(snapshot) => Err(restart(Resume::plan(snapshot, key, carry, outcome))),
+            Err(why) => {
+                channels.forget_input(&format!("refused: {why}"));
+                Ok(b"n")
+            }
+        }
+    }
+
+    /// The guest that was to load the command has (no `reason`), or cannot be shared.
+    pub(crate) fn done_loading(&mut self, reason: &[u8]) -> Result<&'static [u8]> {
+        let Role::Prepare { named, done, .. } = &mut self.role else {
+            return Err(lie("it told of a command that it was not asked to load"));
+        };
+        let mut reason = String::from_utf8_lossy(reason).into_owned();
+        if reason.is_empty() && !*named {
+            reason = "its guest named no command".into();
+        }
+        if reason.is_empty() && self.wrote {
+            reason = "it prints or changes files while it is loaded".into();
+        }
+        if !reason.is_empty() {
+            return Err(restart(Plan::Refuse(reason.into())));
+        }
+        *done = true;
+        Ok(b"")
+    }
+
+    /// The task's own key, as long as its input can be rewound.
+    fn key(&self, digest: [u8; DIGEST], channels: &Channels) -> Option<(&Shared, JobKey)> {
+        let shared = self.shared.as_ref().filter(|_| channels.keeps_input())?;
+        Some((shared, JobKey { worker: Arc::clone(&shared.worker), digest }))
+    }
+}
+
+fn lie(what: &str) -> wasmtime::Error {
+    wasmtime::Error::new(Raised(Fault::guest(what)))
+}
+
+fn parse(request: &[u8]) -> Result<([u8; DIGEST], &[u8])> {
+    let (digest, carry) =
+        request.split_first_chunk().ok_or_else(|| lie("a command without a digest"))?;
+    Ok((*digest, carry))
+}

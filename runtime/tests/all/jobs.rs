@@ -1,0 +1,194 @@
+//! Job snapshots: a command is loaded once and shared, or not at all; no guest gets another's.
+
+use crate::guests::{BOOT, Lab, converse, guest, spec};
+use davy_runtime::{Fault, Image, LimitKind, Sandbox, SandboxSpec, SnapshotKey};
+use std::sync::Arc;
+use std::time::Duration;
+
+const LOADED: &str =
+    "(call $gateway (i32.const 14) (i32.const 500) (i32.const 0) (i32.const 200) (i32.const 8))";
+const MAKE: &str =
+    "(call $gateway (i32.const 13) (i32.const 100) (i32.const 32) (i32.const 201) (i32.const 8))";
+
+/// A worker that loads its command (one more at 400), and answers how often that happened in its
+/// memory, its role, and how often it has served. `prepared` is what it does with the loaded command
+/// in the role `p`, `made` in the role `s`; `named` runs before it names the command.
+fn worker(named: &str, prepared: &str, made: &str) -> String {
+    let body = format!(
+        r#"(local $role i32)
+        (drop (call $gateway (i32.const 11) (i32.const 0) (i32.const 0) (i32.const 200) (i32.const 64)))
+        (local.set $role (i32.load8_u (i32.const 200)))
+        (drop (call $read (i32.const 300) (i32.const 1)))
+        {named}
+        (drop (call $gateway (i32.const 12) (i32.const 100) (i32.const 32) (i32.const 201) (i32.const 8)))
+        (if (i32.ne (local.get $role) (i32.const 114)) (then
+          (i32.store8 (i32.const 400) (i32.add (i32.load8_u (i32.const 400)) (i32.const 1)))))
+        (if (i32.eq (local.get $role) (i32.const 112)) (then {prepared} (return (i32.const 0))))
+        (if (i32.eq (i32.load8_u (i32.const 201)) (i32.const 117)) (then {made}))
+        (i32.store8 (i32.const 401) (local.get $role))
+        (i32.store8 (i32.const 402) (i32.add (i32.load8_u (i32.const 402)) (i32.const 1)))
+        (drop (call $write (i32.const 400) (i32.const 3)))
+        i32.const 0"#
+    );
+    let because = r#"(data (i32.const 600) "because")"#;
+    guest(&body, &format!("{BOOT} {because} {DEEP}"))
+}
+
+/// Calls the gateway from so many frames down.
+const DEEP: &str = r#"(func $deep (param $n i32) (param $verb i32) (result i32)
+  (if (result i32) (local.get $n)
+    (then (i32.add (call $deep (i32.sub (local.get $n) (i32.const 1)) (local.get $verb)) (i32.const 1)))
+    (else (call $gateway (local.get $verb) (i32.const 100)
+      (select (i32.const 32) (i32.const 0) (i32.eq (local.get $verb) (i32.const 13)))
+      (i32.const 201) (i32.const 8)))))"#;
+
+fn drops(call: &str) -> String {
+    format!("(drop {call})")
+}
+
+fn start(image: &Arc<Image>, jobs: bool) -> Sandbox {
+    let key = SnapshotKey { key: "k".into(), on_disk: false, jobs };
+    let sandbox = Sandbox::start(image, SandboxSpec { snapshot_key: Some(key), ..spec() });
+    sandbox.expect("a sandbox")
+}
+
+/// Runs one task: what the guest answered, what became of the snapshot, how it ended.
+fn task(image: &Arc<Image>, jobs: bool) -> (Vec<u8>, String, Result<(), Fault>) {
+    let sandbox = start(image, jobs);
+    sandbox.begin_task(None, None);
+    let (output, end) = converse(&sandbox, b"x");
+    (output, sandbox.stats().job_snapshot, end)
+}
+
+/// As `task`, of one that serves to its end.
+fn served(image: &Arc<Image>, jobs: bool) -> (Vec<u8>, String) {
+    let (output, outcome, end) = task(image, jobs);
+    assert!(end.is_ok(), "{end:?}");
+    (output, outcome)
+}
+
+#[test]
+fn a_command_is_loaded_once_and_what_tasks_write_is_their_own() {
+    let lab = Lab::new();
+    let wat = worker("", &drops(LOADED), &drops(MAKE));
+    let image = lab.open(&lab.pack(&wat)).expect("an image");
+    assert_eq!(served(&image, false), (vec![1, b's', 1], String::new()));
+    assert_eq!(served(&image, true), (vec![1, b'r', 1], "made".into()));
+    for _ in 0..20 {
+        assert_eq!(served(&image, true), (vec![1, b'r', 1], "used".into()));
+    }
+    let never_begun = start(&image, true);
+    assert_eq!(converse(&never_begun, b"x").0, [1, b's', 1], "its input was not kept");
+}
+
+#[test]
+fn sixteen_tasks_at_once_load_it_once() {
+    let lab = Lab::new();
+    let slow = format!("(loop $again (i32.store (i32.const 700) (i32.add (i32.load (i32.const 700)) (i32.const 1)))
+        (br_if $again (i32.lt_u (i32.load (i32.const 700)) (i32.const 20000000)))) {}", drops(LOADED));
+    let image = lab.open(&lab.pack(&worker("", &slow, &drops(MAKE)))).expect("an image");
+    let threads: Vec<_> = (0..16)
+        .map(|_| {
+            let image = Arc::clone(&image);
+            std::thread::spawn(move || served(&image, true))
+        })
+        .collect();
+    let ended = threads.into_iter().map(|thread| thread.join().expect("a task"));
+    let made = ended.filter(|(output, outcome)| {
+        assert_eq!(output[..], [1, b'r', 1]);
+        outcome == "made"
+    });
+    assert_eq!(made.count(), 1);
+}
+
+#[test]
+fn what_cannot_be_shared_is_refused_and_its_task_goes_on() {
+    let lab = Lab::new();
+    let reason = LOADED.replace("(i32.const 500) (i32.const 0)", "(i32.const 600) (i32.const 7)");
+    let other = "(if (i32.eq (local.get $role) (i32.const 112)) (then (i32.store8 (i32.const 100) (i32.const 9))))";
+    let cases = [
+        ("", drops(&reason), "because"),
+        ("", "unreachable".into(), "loading it failed"),
+        ("", "(drop (i32.load (i32.const -8)))".into(), "loading it failed"),
+        ("", "(call $exit (i32.const 3))".into(), "loading it failed"),
+        ("", String::new(), "its guest ended before it was loaded"),
+        ("", drops(MAKE), "its guest ended before it was loaded"),
+        (other, drops(LOADED), "its guest named another command"),
+        ("(if (i32.eq (local.get $role) (i32.const 112)) (then (drop (call $gateway (i32.const 14) (i32.const 0)
+            (i32.const 0) (i32.const 0) (i32.const 0)))))", String::new(), "its guest named no command"),
+    ];
+    for (named, prepared, why) in cases {
+        let wat = worker(named, &prepared, &drops(MAKE));
+        let image = lab.open(&lab.pack(&wat)).expect("an image");
+        for first in [true, false] {
+            let (output, outcome) = served(&image, true);
+            assert_eq!(output, [1, b's', 1], "{why}");
+            let told = outcome.starts_with(&format!("refused: {why}"));
+            assert!(if first { told } else { outcome.is_empty() }, "{why}: {outcome}");
+        }
+    }
+}
+
+#[test]
+fn a_lie_about_a_command_is_the_guests_fault() {
+    let lab = Lab::new();
+    let resumed = "(if (i32.eq (local.get $role) (i32.const 114)) (then (i32.store8 (i32.const 100) (i32.const 9))))";
+    let cases = [
+        (resumed, drops(LOADED), drops(MAKE), "another command than it was given"),
+        ("", drops(LOADED), drops(LOADED), "was not asked to load"),
+        (
+            "",
+            drops(LOADED),
+            drops(&MAKE.replace("(i32.const 32)", "(i32.const 31)")),
+            "without a digest",
+        ),
+        (
+            "",
+            drops(LOADED),
+            drops(&MAKE.replace("(i32.const 100)", "(i32.const -9)")),
+            "outside its memory",
+        ),
+    ];
+    for (named, prepared, made, why) in cases {
+        let image = lab.open(&lab.pack(&worker(named, &prepared, &made))).expect("an image");
+        match task(&image, true).2 {
+            Err(Fault::Guest { what }) => assert!(what.contains(why), "{what}"),
+            other => panic!("{why}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_task_that_ends_while_it_loads_for_others_leaves_them_to_it() {
+    let lab = Lab::new();
+    let endless = "(loop $again (br $again))";
+    let image = lab.open(&lab.pack(&worker("", endless, &drops(MAKE)))).expect("an image");
+    let first = start(&image, true);
+    first.begin_task(Some(Duration::from_millis(300)), None);
+    let second = start(&image, true);
+    second.begin_task(None, None);
+    let (output, end) = converse(&first, b"x");
+    let limit = |fault: &Fault| matches!(fault, Fault::Limit(l) if l.limit == LimitKind::Deadline);
+    assert!(output.is_empty() && end.as_ref().is_err_and(limit), "{end:?}");
+    // It waited for the first, and loads now itself.
+    second.channels().write(b"x");
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(second.outcome().is_none());
+    second.interrupt().stop(Fault::Stopped { reason: "enough".into() });
+    assert!(matches!(second.wait(), Err(Fault::Stopped { reason }) if reason == "enough"));
+}
+
+#[test]
+fn asking_from_deep_down_overflows_no_stack_of_the_hosts() {
+    let lab = Lab::new();
+    for depth in [1_000, 30_000, 60_000, 90_000, 120_000, 200_000] {
+        let deep = |verb| format!("(drop (call $deep (i32.const {depth}) (i32.const {verb})))");
+        let image = lab.open(&lab.pack(&worker("", &deep(14), &deep(13)))).expect("an image");
+        let (output, outcome, end) = task(&image, true);
+        match end {
+            Ok(()) => assert!(output[1] == b'r' && outcome == "made", "{depth}: {outcome}"),
+            Err(Fault::Limit(l)) => assert_eq!(l.limit, LimitKind::Stack),
+            Err(other) => panic!("{depth}: {other:?}"),
+        }
+    }
+}
