@@ -13,6 +13,7 @@ def main(argv: list[str]) -> int:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--key", action="store_true", help="print the recipe key, build nothing")
     what.add_argument("--check", action="store_true", help="prove that the image carries the recipe key")
+    what.add_argument("--whole", action="store_true", help="compile all, also what the image of before holds")
     what.add_argument("--train", action="store_true", help="make the optimisation profile anew")
     args = parser.parse_args(argv)
     version = load(args.python)
@@ -21,8 +22,8 @@ def main(argv: list[str]) -> int:
         print(recipe_key(version))
         return 0
     if args.check:
-        from .image import carried_key
-        carried, wanted = carried_key(image_path(version.name)), recipe_key(version)
+        from .image import manifest_of
+        carried, wanted = manifest_of(image_path(version.name)).get("recipe"), recipe_key(version)
         if carried != wanted:
             print(f"{image_path(version.name)} was made by recipe {carried}, the tree's is {wanted}: "
                   "run guest-python/build")
@@ -37,23 +38,36 @@ def main(argv: list[str]) -> int:
         train(version, toolchain())
         return 0
 
+    from .base import base_of, carries_base
     from .cpython import native_python
     from .image import write_image
+    from .module import report
+    carried = not args.whole and carries_base(version)
+    steps.total_steps = 4 if carried else 14 if version.compiled else 7
+    tools = toolchain()
+    if carried:
+        native = native_python(version, tools)
+        module, tree = base_of(version)
+    else:
+        native, module, tree = _compile(version, tools)
+    write_image(version, tools, native, module, tree)
+    report(module, tools)
+    return 0
+
+
+def _compile(version, tools) -> tuple:
+    """The compiled base: a native Python of the version, the module, and the Python files."""
+    from .cpython import native_python
     from .libraries import libraries
-    from .module import link, report
+    from .module import link
     from .tree import standard_tree
     from .wasm import wasm_python
-    steps.total_steps = 14 if version.compiled else 7
-    tools = toolchain()
     libs = libraries(tools)
     native = native_python(version, tools)
     python = wasm_python(version, tools, libs, native)
     packages = _packages(version, tools, native, python)
     module = link(version, tools, libs, python, packages)
-    tree = standard_tree(version, python, native, packages)
-    write_image(version, tools, native, module, tree)
-    report(module, tools)
-    return 0
+    return native, module, standard_tree(version, python, native, packages)
 
 
 def _packages(version, tools, native, python) -> list:

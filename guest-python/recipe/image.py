@@ -1,4 +1,5 @@
 """Packs the image: a zstd-compressed tar of manifest.json, module.wasm and files.tar."""
+import contextlib
 import hashlib
 import io
 import json
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from .cpython import CPython
 from .fetch import inputs
-from .key import recipe_key
+from .key import base_key, recipe_key
 from .paths import TREE, cache_root, image_path
 from .step import digest, say, step
 from .toolchain import Toolchain
@@ -46,6 +47,7 @@ def write_image(version: Version, tools: Toolchain, native: CPython, module: Pat
             "abi": 1,
             "python": {"version": version.version, "minor": version.minor},
             "recipe": key,
+            "base": base_key(version),
             "module": {"sha256": _sha256(module_bytes), "size": len(module_bytes)},
             "files": {"sha256": _sha256(files_tar), "size": len(files_tar)},
             # pyarrow is a part of Arrow's source.
@@ -71,23 +73,28 @@ def write_image(version: Version, tools: Toolchain, native: CPython, module: Pat
     return target
 
 
-def carried_key(image: Path) -> str | None:
-    """The recipe key in the image's manifest; None when there is no image."""
-    if not image.is_file():
-        return None
+@contextlib.contextmanager
+def opened(image: Path):
+    """The image's tar, to be read from its start to its end."""
     zstd = shutil.which("zstd")
     if zstd is None:
-        raise SystemExit("guest-python/build: --check needs the zstd command")
+        raise SystemExit("guest-python/build: an image is read with the zstd command")
     reader = subprocess.Popen([zstd, "-dc", "--long=27", image], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
         with tarfile.open(fileobj=reader.stdout, mode="r|") as tar:
-            first = tar.next()
-            if first is None or first.name != "manifest.json":
-                return None
-            return json.load(tar.extractfile(first))["recipe"]
+            yield tar
     finally:
         reader.kill()
         reader.wait()
+
+
+def manifest_of(image: Path) -> dict:
+    """The image's manifest; empty when there is no image."""
+    if not image.is_file():
+        return {}
+    with opened(image) as tar:
+        first = tar.next()
+        return json.load(tar.extractfile(first)) if first is not None and first.name == "manifest.json" else {}
 
 
 def _copy_sources(source: Path, target: Path) -> None:

@@ -1,4 +1,4 @@
-"""The recipe key: one digest over everything that decides the image's bytes."""
+"""The recipe key: one digest over everything that decides the image's bytes; and that of its compiled base."""
 import hashlib
 
 from .paths import TREE
@@ -22,8 +22,21 @@ def recipe_files(version: Version) -> list:
                   and not f.name.startswith("."))
 
 
+#: What Davy puts on the compiled base, and how: the base is the same without them.
+_ON_TOP = ("worker/", "denials/", "build", "recipe/base.py", "recipe/cli.py", "recipe/image.py", "recipe/key.py")
+
+
 def recipe_key(version: Version) -> str:
+    return _digest(recipe_files(version))
+
+
+def base_key(version: Version) -> str:
+    """The digest of what the module and the Python files, but for Davy's own, are made of."""
+    return _digest([f for f in recipe_files(version) if not str(f.relative_to(TREE)).startswith(_ON_TOP)])
+
+
+def _digest(files: list) -> str:
     h = hashlib.sha256()
-    for path in recipe_files(version):
+    for path in files:
         h.update(f"{path.relative_to(TREE)}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return h.hexdigest()
