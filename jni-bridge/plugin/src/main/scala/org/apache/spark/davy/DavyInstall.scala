@@ -44,7 +44,7 @@ object DavyInstall {
       val conf = DavyConf.of(env.conf.getAll)
       SparkPatch().foreach(problem => throw DavyException.host(problem))
       FilesFolder.give(env)
-      val _ = DavyWorkers.install(env, conf, ImageOpening.of(conf))
+      DavyWorkers.install(env, conf, ImageOpening.of(conf)).warm()
     } catch {
       case NonFatal(e) =>
         log.error("Davy cannot serve this executor; its Python tasks will fail", e)

@@ -3,10 +3,12 @@ package org.apache.spark.api.python
 import java.util.concurrent.ConcurrentHashMap
 import java.util.concurrent.atomic.AtomicReference
 
+import scala.util.control.NonFatal
+
 import davy._
 import org.apache.spark.{SparkEnv, TaskContext}
 import org.apache.spark.davy.SparkFolders
-import org.apache.spark.internal.config.Python.PYTHON_WORKER_REUSE
+import org.apache.spark.internal.config.Python.{PYTHON_WORKER_MODULE, PYTHON_WORKER_REUSE}
 import org.slf4j.LoggerFactory
 
 /**
@@ -14,6 +16,8 @@ import org.slf4j.LoggerFactory
  * whatever is left when the application ends.
  */
 private[spark] final class DavyRuntime(conf: DavyConf, env: SparkEnv, image: ImageOpening) {
+  import DavyRuntime._
+
   private val log = LoggerFactory.getLogger("davy.DavyRuntime")
   private val folders = new SparkFolders(env)
   private val live = ConcurrentHashMap.newKeySet[DavyWorker]()
@@ -51,6 +55,33 @@ private[spark] final class DavyRuntime(conf: DavyConf, env: SparkEnv, image: Ima
     worker
   }
 
+  /**
+   * Has the snapshot of a booted worker made or loaded, beside the executor's start: the first task
+   * finds it. A task with another environment boots its own, as it would without this.
+   */
+  def warm(): Unit = {
+    val run: Runnable = () =>
+      try {
+        // PySpark's own default, for keys that are strings.
+        val environment = Map("PYTHONHASHSEED" -> "0") ++ env.conf.getExecutorEnv
+        val worker = start(env.conf.get(PYTHON_WORKER_MODULE).getOrElse(Worker), environment, false)
+        val sandbox = worker.davyChannel.sandbox
+        try {
+          sandbox.await(Sandboxes.Readable, 0)
+          sandbox.closeInput()
+          // It ends when it has booted.
+          sandbox.await(Sandboxes.Readable, WarmMillis)
+          log.debug(s"Davy is warm: ${sandbox.figures}")
+        } finally worker.stop()
+      } catch {
+        // Whatever it is, the first task meets it too, and tells it.
+        case NonFatal(e) => log.debug("Davy could not warm up", e)
+      }
+    val thread = new Thread(run, "davy-warm")
+    thread.setDaemon(true)
+    thread.start()
+  }
+
   /** A worker for the parts of Spark that make their own factory, without a SparkEnv's. */
   def simpleWorker(
       module: String,
@@ -64,6 +95,15 @@ private[spark] final class DavyRuntime(conf: DavyConf, env: SparkEnv, image: Ima
   }
 
   def isClosed: Boolean = closed
+
+  /** Once for each task that loaded its function for others, or could not. */
+  def tellOfJob(sandbox: Sandbox): Unit = sandbox.figures.map(_.job).foreach {
+    case "made" => log.info("Davy keeps a task's loaded function and broadcasts for later tasks")
+    case job if job.startsWith("refused: ") =>
+      val why = job.stripPrefix("refused: ")
+      log.info(s"Davy loads a task's function in each sandbox: $why")
+    case _ => ()
+  }
 
   /** Stops every sandbox that is left. */
   def close(): Unit = {
@@ -104,4 +144,13 @@ private[spark] final class DavyRuntime(conf: DavyConf, env: SparkEnv, image: Ima
     s"task ${task.partitionId()}.${task.attemptNumber()} in stage ${task.stageId()} " +
       s"(TID ${task.taskAttemptId()})"
   }
+}
+
+private[spark] object DavyRuntime {
+
+  /** What Spark runs in a worker unless it is told otherwise. */
+  private val Worker = "pyspark.worker"
+
+  /** A slow machine that boots its first guest. */
+  private val WarmMillis = 60000L
 }
