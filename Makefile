@@ -32,7 +32,8 @@ $(JAR): $(NATIVE) $(SCALA_SOURCES) $(IMAGE)
 
 warm: ## compile the image for this machine's processor, as the first executor would
 	@scripts/setup tools
-	@. scripts/lib.sh && cargo run --quiet --release --locked --example compile -p davy-runtime -- $(IMAGE) "$$DAVY_CACHE/compiled"
+	cargo build --release --locked --example compile -p davy-runtime
+	@. scripts/lib.sh && target/release/examples/compile $(IMAGE) "$$DAVY_CACHE/compiled"
 
 image: ## build the guest's image from source (about an hour the first time)
 	guest-python/build
@@ -80,7 +81,7 @@ bench-guest: setup warm ## Python, numpy, pandas and pyarrow in the guest, next 
 	@. scripts/lib.sh && $(PYTHON) benches/guest/run.py speed && $(PYTHON) benches/guest/run.py kernels
 
 bench-spark: setup build warm ## benchmarks on Spark, side by side with stock
-	@$(PYTHON) benches/spark/bench.py pickled && $(PYTHON) benches/spark/bench.py columnar
+	@$(PYTHON) benches/spark/bench.py pickled && $(PYTHON) benches/spark/bench.py columnar && $(PYTHON) benches/spark/bench.py model
 
 clean: ## remove what was built here (caches outside the tree stay)
 	rm -rf target jni-bridge/plugin/target

@@ -65,7 +65,11 @@ impl Bench {
             grants: Grants { dirs: vec![grant], ..Grants::default() },
             channel_bytes: 256 << 10,
             log: Arc::new(StderrLog),
-            snapshot_key: key.map(|key| SnapshotKey { key: key.into(), on_disk: false }),
+            snapshot_key: key.map(|key| SnapshotKey {
+                key: key.into(),
+                on_disk: false,
+                jobs: false,
+            }),
         };
         Sandbox::start(&self.image, spec).unwrap()
     }

@@ -1,12 +1,12 @@
 """Question: what does the sandbox cost, or save, a PySpark job, against stock in the same run?
 
-    bench.py [pickled|columnar] [--rounds N] [--rows N] [--tasks N] [--quick]
+    bench.py [pickled|columnar|model] [--rounds N] [--rows N] [--tasks N] [--quick]
 
 `pickled`: starts, latency, memory and throughput of plain functions.  `columnar`: throughput and CPU
-time of functions that get Arrow batches.  Stock and Davy take turns, a new process each (so each
-round has its own cold start).  Prints medians and ratios as a Markdown table and writes every value
-with the machine's description to benches/runs.  Not measured: clusters, more than two tasks at once,
-the compilation of the image on a machine's first use.
+time of functions that get Arrow batches.  `model`: a large broadcast in many tasks at once; its rows
+are MiB.  Stock and Davy take turns, a new process each (so each round has its own cold start).  Prints
+medians and ratios as a Markdown table and writes every value with the machine's description to
+benches/runs.  Not measured: clusters, the compilation of the image on a machine's first use.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ from harness import launch  # noqa: E402
 VERSION = "4.3.0"
 # For these a larger figure is the better one.
 RATES = "rows/s"
-PROGRAMS = {"pickled": "measure.py", "columnar": "columnar.py"}
+PROGRAMS = {"pickled": "measure.py", "columnar": "columnar.py", "model": "model.py"}
+ROWS = {"pickled": 1_000_000, "columnar": 10_000_000, "model": 500}
+TASKS = {"pickled": 2, "columnar": 2, "model": 8}
 
 
 def machine() -> dict:
@@ -77,12 +79,12 @@ def main() -> None:
     parser.add_argument("suite", nargs="?", default="pickled", choices=PROGRAMS)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rows", type=int)
-    parser.add_argument("--tasks", type=int, default=2)
+    parser.add_argument("--tasks", type=int)
     parser.add_argument("--quick", action="store_true", help="one round of 200,000 rows: does it run at all")
     args = parser.parse_args()
     if args.quick:
-        args.rounds, args.rows = 1, 200_000
-    args.rows = args.rows or (1_000_000 if args.suite == "pickled" else 10_000_000)
+        args.rounds, args.rows = 1, 100 if args.suite == "model" else 200_000
+    args.rows, args.tasks = args.rows or ROWS[args.suite], args.tasks or TASKS[args.suite]
     described, rounds = machine(), []
     with tempfile.TemporaryDirectory(prefix="davy-bench-") as scratch:
         for n in range(args.rounds):

@@ -73,6 +73,7 @@ PLAIN_MODULES = (
     "rdd",
     "rdd_placement",
     "shared_state",
+    "job_snapshot",
     "files",
     "types_udf",
     "types_wrong",
