@@ -13,7 +13,7 @@ use crate::image::Image;
 use crate::imports::{GuestState, Raised};
 use crate::interrupt::Interrupt;
 use crate::job::{Desk, JobKey, Made, Plan, Restart, Resume, Role, Shared};
-use crate::limits::LimitKind;
+use crate::limits::{LimitKind, MAX_MEMORY};
 use crate::log::{GuestLog, LogSink};
 use crate::sandbox::{Meter, SandboxSpec};
 use crate::snapshot::Snapshot;
@@ -22,7 +22,7 @@ use rand::SeedableRng;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use wasmtime::{CallHook, Instance, Store, Trap, Val};
+use wasmtime::{CallHook, Engine, Instance, Store, Trap, Val};
 use wasmtime_wasi::{
     FsPerms, HostMonotonicClock, HostWallClock, I32Exit, WasiCtxBuilder, WasiView,
 };
@@ -110,23 +110,27 @@ impl Guest {
 
     /// One instance, from its start to its end.
     fn live(&self, state: GuestState, from: Option<&Snapshot>) -> Result<End, Fault> {
-        let mut store = Store::new(&self.image.engine.wasmtime, state);
-        store.limiter(|state| &mut state.memory_limit);
-        store.set_hostcall_fuel(HOSTCALL_BYTES);
+        let (mut store, instance) = self.image.instance(state).map_err(|e| self.fault(&e))?;
         let interrupt = Arc::clone(&self.interrupt);
         store.call_hook(move |_, crossing| {
             let into_guest =
                 matches!(crossing, CallHook::CallingWasm | CallHook::ReturningFromHost);
             interrupt.cross(into_guest).map_err(|reason| wasmtime::Error::new(Raised(reason)))
         });
-        self.serve(&mut store, from)
+        self.serve(&mut store, instance, from)
     }
 
-    fn serve(&self, store: &mut Store<GuestState>, from: Option<&Snapshot>) -> Result<End, Fault> {
-        let instance = self.image.pre.instantiate(&mut *store).map_err(|e| self.fault(&e))?;
+    fn serve(
+        &self,
+        store: &mut Store<GuestState>,
+        instance: Instance,
+        from: Option<&Snapshot>,
+    ) -> Result<End, Fault> {
         let memory = instance
             .get_memory(&mut *store, abi::MEMORY)
             .ok_or_else(|| Fault::guest("it exports no memory"))?;
+        let bytes = memory.data_size(&*store) as u64;
+        store.data_mut().memory_limit.adopt(bytes)?;
         store.data_mut().memory = Some(memory);
         // Dropped before the store: declared after it in the caller.
         let _armed = self.interrupt.arm(memory.data_ptr(&*store));
@@ -239,10 +243,7 @@ impl Guest {
             callbacks: Callbacks::new(grants.callbacks.clone().filter(|_| !job.prepares())),
             job,
             disk: Disk::new(&grants.dirs, spec.limits.open_files),
-            memory_limit: MemoryLimit {
-                meter: Arc::clone(meter),
-                bytes: spec.limits.memory_bytes.min(crate::limits::MAX_MEMORY),
-            },
+            memory_limit: MemoryLimit::new(Arc::clone(meter), spec.limits.memory_bytes),
             output_limit: spec.limits.output_bytes,
             output_written: 0,
             output_schema: None,
@@ -334,6 +335,14 @@ impl Guest {
     }
 }
 
+/// A store whose growth its state's limit decides.
+pub(crate) fn limited_store(engine: &Engine, state: GuestState) -> Store<GuestState> {
+    let mut store = Store::new(engine, state);
+    store.limiter(|state| &mut state.memory_limit);
+    store.set_hostcall_fuel(HOSTCALL_BYTES);
+    store
+}
+
 /// What the guest is now, between two calls.
 fn freeze(
     store: &mut Store<GuestState>,
@@ -372,6 +381,20 @@ pub(crate) struct MemoryLimit {
 }
 
 impl MemoryLimit {
+    pub(crate) fn new(meter: Arc<Meter>, bytes: u64) -> MemoryLimit {
+        MemoryLimit { meter, bytes: bytes.min(MAX_MEMORY) }
+    }
+
+    /// Counts the memory that an instance has from its start.
+    fn adopt(&mut self, asked: u64) -> Result<(), Fault> {
+        if asked > self.bytes {
+            let limit = LimitKind::Memory;
+            return Err(LimitExceeded { limit, allowed: self.bytes, asked }.into());
+        }
+        self.meter.memory.fetch_max(asked, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Allows no growth from now on.
     pub(crate) fn freeze(&mut self) {
         self.bytes = self.meter.memory.load(Ordering::Relaxed);

@@ -9,6 +9,7 @@ use crate::imports::{self, GuestState};
 use crate::instrument::{Facts, instrument};
 use crate::job::Jobs;
 use crate::manifest::{Manifest, Part};
+use crate::pool::Pool;
 use crate::sandbox::SnapshotKey;
 use crate::snapshot::Snapshot;
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,7 @@ pub struct Image {
     _code: Entry,
     snapshots: Mutex<HashMap<String, Arc<Snapshot>>>,
     pub(crate) jobs: Arc<Jobs>,
+    pub(crate) pool: Pool,
 }
 
 impl std::fmt::Debug for Image {
@@ -99,6 +101,7 @@ impl Image {
             _code: code,
             snapshots: Mutex::default(),
             jobs: Arc::default(),
+            pool: Pool::default(),
         })
     }
 

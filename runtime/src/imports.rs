@@ -7,8 +7,8 @@ use crate::channel::{Channels, Transfer};
 use crate::disk::{self, Disk};
 use crate::fault::{Fault, LimitExceeded};
 use crate::guest::MemoryLimit;
-use crate::job::Desk;
-use crate::limits::LimitKind;
+use crate::job::{Desk, Role};
+use crate::limits::{LimitKind, MAX_MEMORY};
 use crate::paths;
 use crate::poll_oneoff::poll_oneoff;
 use crate::transfers;
@@ -16,6 +16,7 @@ use arrow_schema::Schema;
 use std::sync::Arc;
 use std::time::Instant;
 use wasmtime::{Caller, Engine, Linker, Memory, Result};
+use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p1::{self, WasiP1Ctx, wasi_snapshot_preview1};
 use wiggle::GuestMemory;
 
@@ -93,6 +94,25 @@ pub(crate) struct GuestState {
 }
 
 impl GuestState {
+    /// What an instance is made with before it is somebody's: nothing is granted.
+    pub(crate) fn blank() -> GuestState {
+        GuestState {
+            wasi: WasiCtxBuilder::new().build_p1(),
+            memory: None,
+            channels: Arc::new(Channels::new(1)),
+            session: Arc::default(),
+            admission: None,
+            callbacks: Callbacks::new(None),
+            disk: Disk::default(),
+            job: Desk::new(None, Role::Serve, Vec::new()),
+            memory_limit: MemoryLimit::new(Arc::default(), MAX_MEMORY),
+            output_limit: None,
+            output_written: 0,
+            output_schema: None,
+            began: Instant::now(),
+        }
+    }
+
     /// Whether `bytes` more of output stay within the limit.
     pub(crate) fn may_output(&self, bytes: u64) -> Result<()> {
         let asked = self.output_written.saturating_add(bytes);
@@ -128,6 +148,9 @@ impl Raised {
 pub(crate) fn check(wasm: &[u8]) -> Result<(), String> {
     for payload in wasmparser::Parser::new(0).parse_all(wasm) {
         let payload = payload.map_err(|e| format!("it is not a valid module: {e}"))?;
+        if let wasmparser::Payload::StartSection { .. } = payload {
+            return Err("it has a start function, which would run before it can be stopped".into());
+        }
         let wasmparser::Payload::ImportSection(section) = payload else { continue };
         for import in section.into_imports() {
             let import = import.map_err(|e| e.to_string())?;

@@ -35,6 +35,7 @@ mod manifest;
 mod pack;
 mod paths;
 mod poll_oneoff;
+mod pool;
 mod recursion;
 mod rewind;
 mod sandbox;

@@ -1,7 +1,7 @@
 //! Wrong, truncated and foreign images; the cache under damage and company.
 
-use crate::guests::{BOOT, ECHO, Lab, converse, guest, start};
-use davy_runtime::{Cache, Engine, Image};
+use crate::guests::{BOOT, ECHO, Lab, converse, guest, spec, start};
+use davy_runtime::{Cache, Engine, Image, Limits, Sandbox, SandboxSpec};
 use std::path::{Path, PathBuf};
 
 fn refusal(lab: &Lab, path: &Path) -> String {
@@ -58,6 +58,23 @@ fn imports_outside_the_list_are_refused() {
     }
     let two = guest(ECHO, BOOT).replace("(global $sp", "(memory 1) (global $sp");
     assert!(refusal(&lab, &lab.pack(&two)).contains("exactly one memory"));
+    let start = "(func $early (loop $again (br $again))) (start $early) ";
+    let early = guest(ECHO, &format!("{BOOT} {start}"));
+    assert!(refusal(&lab, &lab.pack(&early)).contains("it has a start function"));
+}
+
+/// Instances wait for their sandbox before its limits are known.
+#[test]
+fn a_limit_below_a_guests_first_memory_is_met_at_its_start() {
+    let lab = Lab::new();
+    let image = lab.image(ECHO);
+    for _ in 0..4 {
+        let limits = Limits { memory_bytes: 1 << 16, ..Limits::default() };
+        let sandbox = Sandbox::start(&image, SandboxSpec { limits, ..spec() }).expect("sandbox");
+        let end = converse(&sandbox, b"x").1.expect_err("a limit").to_string();
+        assert!(end.contains("memory: 0.1 MiB allowed, 0.1 MiB asked"), "{end}");
+        assert!(converse(&start(&image), b"x").1.is_ok());
+    }
 }
 
 #[test]
