@@ -16,11 +16,15 @@ use crate::imports::Raised;
 use crate::snapshot::Snapshot;
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use wasmtime::Result;
 
 /// Bytes of a digest as the guest sends it.
 const DIGEST: usize = 32;
+/// How long a job snapshot is kept that nobody starts from: as Spark keeps an idle worker.
+const UNUSED: Duration = Duration::from_secs(60);
+/// How often that is looked at.
+const SWEEP: Duration = Duration::from_secs(5);
 /// Job snapshots that one image keeps; the one unused for longest goes first.
 const MOST_KEPT: usize = 8;
 /// Bytes that they hold together, unless a single one is larger.
@@ -54,16 +58,23 @@ pub(crate) struct Jobs {
 
 #[derive(Debug, Default)]
 struct State {
-    known: HashMap<JobKey, (Known, u64)>,
-    clock: u64,
+    /// Each with its last use.
+    known: HashMap<JobKey, (Known, Instant)>,
+    sweeping: bool,
 }
 
 impl State {
     fn used(&mut self, key: &JobKey) {
-        self.clock += 1;
         if let Some((_, at)) = self.known.get_mut(key) {
-            *at = self.clock;
+            *at = Instant::now();
         }
+    }
+
+    /// Forgets the snapshots unused since `before`; whether any is left.
+    fn sweep(&mut self, before: Option<Instant>) -> bool {
+        let ready = |known: &Known| matches!(known, Known::Ready(_));
+        self.known.retain(|_, (known, at)| !ready(known) || before.is_none_or(|then| *at > then));
+        self.known.values().any(|(known, _)| ready(known))
     }
 
     /// Forgets what is over the bounds, but for `newest`.
@@ -134,13 +145,15 @@ impl Jobs {
         }
     }
 
-    fn settle(&self, key: &JobKey, known: Option<Known>) {
+    fn settle(self: &Arc<Self>, key: &JobKey, known: Option<Known>) {
         let mut state = self.lock();
         match known {
             Some(known) => {
-                state.known.insert(key.clone(), (known, 0));
-                state.used(key);
+                state.known.insert(key.clone(), (known, Instant::now()));
                 state.shrink(key);
+                if !state.sweeping {
+                    state.sweeping = self.sweep_later();
+                }
             }
             None => {
                 state.known.remove(key);
@@ -148,6 +161,25 @@ impl Jobs {
         }
         drop(state);
         self.changed.notify_all();
+    }
+}
+
+impl Jobs {
+    /// Has a thread of its own forget what is unused, while there is anything; whether it runs.
+    fn sweep_later(self: &Arc<Self>) -> bool {
+        let jobs = Arc::downgrade(self);
+        let sweep = move || {
+            loop {
+                std::thread::sleep(SWEEP);
+                let Some(jobs) = jobs.upgrade() else { return };
+                let mut state = jobs.lock();
+                if !state.sweep(Instant::now().checked_sub(UNUSED)) {
+                    state.sweeping = false;
+                    return;
+                }
+            }
+        };
+        std::thread::Builder::new().name("davy-jobs".into()).spawn(sweep).is_ok()
     }
 }
 
@@ -317,7 +349,7 @@ impl Desk {
             Found::Ready(snapshot) => (Ok(snapshot), "used"),
             Found::Refused => return Ok(b"n"),
             Found::Unknown => {
-                state.known.insert(key.clone(), (Known::Making, 0));
+                state.known.insert(key.clone(), (Known::Making, Instant::now()));
                 drop(state);
                 let jobs = Arc::clone(&shared.jobs);
                 let claim = Claim { jobs, key: key.clone(), settled: false };
@@ -370,4 +402,35 @@ fn parse(request: &[u8]) -> Result<([u8; DIGEST], &[u8])> {
     let (digest, carry) =
         request.split_first_chunk().ok_or_else(|| lie("a command without a digest"))?;
     Ok((*digest, carry))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{JobKey, Jobs, Known, MOST_KEPT};
+    use crate::snapshot::Snapshot;
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn few_are_kept_and_none_that_is_unused() -> std::io::Result<()> {
+        let jobs = Arc::new(Jobs::default());
+        let key = |n: usize| JobKey { worker: "w".into(), digest: [n as u8; 32] };
+        for n in 0..MOST_KEPT + 3 {
+            let snapshot = Snapshot::take(&vec![1; 8192], 0)?;
+            assert_eq!(snapshot.content(), 8192);
+            jobs.settle(&key(n), Some(Known::Ready(Arc::new(snapshot))));
+            jobs.lock().used(&key(0)); // the oldest, but in use
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        jobs.settle(&key(99), Some(Known::Refused));
+        let kept = |n| jobs.lock().known.contains_key(&key(n));
+        assert!(kept(0) && !kept(1) && !kept(3) && kept(4) && kept(MOST_KEPT + 2));
+        let now = Instant::now();
+        jobs.lock().used(&key(4));
+        assert!(jobs.lock().sweep(Some(now)));
+        assert!(kept(4) && !kept(0) && kept(99));
+        assert!(!jobs.lock().sweep(Some(Instant::now())));
+        assert!(!kept(4) && kept(99), "what was refused stays so");
+        Ok(())
+    }
 }

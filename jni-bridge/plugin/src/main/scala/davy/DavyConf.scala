@@ -111,7 +111,8 @@ object DavyConf {
     Kind.flag,
     "true",
     "Whether tasks with the same function and broadcasts share the memory in which these were loaded " +
-      "once, where loading takes long or much memory. Each task has its own copy of what it changes."
+      "once, where loading takes long or much memory. Each task has its own copy of what it changes; " +
+      "what no task has used for a minute is freed."
   )
   private val GrantRead = Setting(
     "spark.davy.grant.read",
