@@ -85,7 +85,8 @@ impl Interrupt {
     /// Arms the switch with the linear memory at `address`, until the returned guard is dropped.
     ///
     /// The caller keeps the store that owns that memory alive longer than the guard.
-    /// While a guest is in a host call, another may run on its thread: the innermost one is armed.
+    /// While a guest is in a host call, another may run on its thread: the innermost one is armed. Both
+    /// this and the guard's drop happen in host code of that thread, while `in_guest` is not set.
     pub(crate) fn arm(self: &Arc<Self>, address: *mut u8) -> Armed {
         let outer = self.lock().memory.replace(LinearMemory(address as usize));
         Armed { interrupt: Arc::clone(self), outer }
