@@ -84,7 +84,7 @@ final class FakeSandboxes(room: Int = Int.MaxValue) extends Sandboxes {
   override def release(sandbox: Long): Unit = locked(calls += "release")
   override def beginTask(sandbox: Long, deadlineMillis: Long, cpuMillis: Long): Unit =
     locked(calls += s"beginTask $deadlineMillis $cpuMillis")
-  override def stats(sandbox: Long): String = "{}"
+  override def stats(sandbox: Long): String = """{"start_us": 1}"""
   override def engineStats(): String = "{}"
   override def putBatch(sandbox: Long, buffers: Array[Long]): Boolean = true
   override def passBatches(sandbox: Long): Unit = ()
