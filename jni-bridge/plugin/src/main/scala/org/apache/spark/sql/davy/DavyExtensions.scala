@@ -1,6 +1,6 @@
 package org.apache.spark.sql.davy
 
-import org.apache.spark.SPARK_VERSION
+import org.apache.spark.{JobArtifactSet, SPARK_VERSION}
 import org.apache.spark.api.python.PythonEvalType._
 import org.apache.spark.sql.SparkSessionExtensions
 import org.apache.spark.sql.catalyst.expressions.{
@@ -8,7 +8,8 @@ import org.apache.spark.sql.catalyst.expressions.{
   Expression,
   NamedExpression,
   PythonUDF,
-  SessionWindow
+  SessionWindow,
+  SortOrder
 }
 import org.apache.spark.sql.catalyst.expressions.aggregate.AggregateExpression
 import org.apache.spark.sql.catalyst.rules.Rule
@@ -32,6 +33,7 @@ object DavyColumnarRule extends ColumnarRule {
   private val ScalarArrow = 250
   private val ScalarArrowIter = 251
   private val Aggregate = "ArrowAggregatePythonExec"
+  private val Window = "ArrowWindowPythonExec"
 
   private val Scalar = Set(
     SQL_ARROW_BATCHED_UDF,
@@ -58,7 +60,9 @@ object DavyColumnarRule extends ColumnarRule {
           served(node, cogroups(node, node.func, node.leftGroup, node.rightGroup))
         case node: FlatMapCoGroupsInArrowExec =>
           served(node, cogroups(node, node.func, node.leftGroup, node.rightGroup))
+        case node: ArrowEvalPythonUDTFExec => served(node, udtf(node))
         case node if node.getClass.getSimpleName == Aggregate => served(node, aggregate(node))
+        case node if node.getClass.getSimpleName == Window    => served(node, window(node))
       }
   }
 
@@ -137,7 +141,7 @@ object DavyColumnarRule extends ColumnarRule {
     val aggregates = node.productElement(1).asInstanceOf[Seq[AggregateExpression]]
     val results = node.productElement(2).asInstanceOf[Seq[NamedExpression]]
     val kind = node.productElement(4).asInstanceOf[Int]
-    val call = AggregateCall(aggregates)
+    val call = AggregateCall.of(aggregates)
     for {
       _ <- version
       _ <- check(!grouping.exists(_.metadata.contains(SessionWindow.marker)), "a session window")
@@ -147,6 +151,47 @@ object DavyColumnarRule extends ColumnarRule {
     } yield {
       val settings = StockSettings.of(node, kind, node.conf, Map.empty)
       DavyAggregatePythonExec(grouping, aggregates, results, node.children.head, settings)
+    }
+  }
+
+  /** Spark's node is newer than the Spark that this is compiled against. */
+  private def window(node: SparkPlan): Either[String, SparkPlan] = {
+    // Its fields: expressions, partitions, order, child, kind.
+    val expressions = node.productElement(0).asInstanceOf[Seq[NamedExpression]]
+    val partitions = node.productElement(1).asInstanceOf[Seq[Expression]]
+    val order = node.productElement(2).asInstanceOf[Seq[SortOrder]]
+    val kind = node.productElement(4).asInstanceOf[Int]
+    val functions = WindowFrames.functions(expressions)
+    val call = AggregateCall.of(functions)
+    for {
+      _ <- version
+      _ <- check(call.inputs.nonEmpty, "a function without arguments")
+      _ <- types("an argument", call.inputs.map(_.dataType))
+      _ <- types("a result", functions.map(_.dataType))
+    } yield {
+      val settings = StockSettings
+        .of(node, kind, node.conf, Map.empty)
+        .copy(jobArtifact = JobArtifactSet.getCurrentJobArtifactState.map(_.uuid))
+      DavyWindowPythonExec(expressions, partitions, order, node.children.head, settings)
+    }
+  }
+
+  private def udtf(node: ArrowEvalPythonUDTFExec): Either[String, SparkPlan] = {
+    val inputs = UdtfStage.inputs(node.udtf)
+    for {
+      _ <- version
+      _ <- check(inputs.nonEmpty, "a function without arguments")
+      _ <- types("an argument", inputs.map(_.dataType))
+      _ <- types("a result", node.resultAttrs.map(_.dataType))
+    } yield {
+      val settings = StockSettings.of(node, node.evalType, node.conf, Map.empty)
+      DavyUdtfPythonExec(
+        node.udtf,
+        node.requiredChildOutput,
+        node.resultAttrs,
+        node.child,
+        settings
+      )
     }
   }
 

@@ -5,7 +5,7 @@ import java.lang.reflect.Method
 
 import org.apache.spark.{SparkEnv, TaskContext}
 import org.apache.spark.api.python.{BasePythonRunner, ChainedPythonFunctions, PythonWorker}
-import org.apache.spark.sql.catalyst.expressions.PythonUDF
+import org.apache.spark.sql.catalyst.expressions.{PythonUDF, PythonUDTF}
 import org.apache.spark.sql.execution.metric.SQLMetric
 import org.apache.spark.sql.execution.python._
 import org.apache.spark.sql.execution.python.EvalPythonExec.ArgumentMetadata
@@ -160,6 +160,30 @@ private[davy] object StockRunner {
       s.last
     )
   )
+
+  /** Newer Spark has one parameter more. */
+  def udtf(
+      udtf: PythonUDTF,
+      arguments: Array[ArgumentMetadata],
+      schema: StructType,
+      s: StockSettings
+  ): StockRunner = {
+    val make = classOf[ArrowPythonUDTFRunner].getConstructors.head
+    val args = Seq[AnyRef](
+      udtf,
+      Int.box(s.evalType),
+      arguments,
+      schema,
+      s.timeZone,
+      Boolean.box(s.largeVarTypes),
+      s.conf,
+      s.metrics,
+      s.jobArtifact,
+      s.last
+    )
+    val runner = unwrapped(make.newInstance(args.take(make.getParameterCount): _*))
+    new StockRunner(runner.asInstanceOf[ArrowPythonUDTFRunner])
+  }
 
   private def one(func: PythonUDF): Seq[(ChainedPythonFunctions, Long)] =
     Seq((ChainedPythonFunctions(Seq(func.func)), func.resultId.id))
