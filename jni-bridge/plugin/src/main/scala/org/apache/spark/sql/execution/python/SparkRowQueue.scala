@@ -1,11 +1,9 @@
 package org.apache.spark.sql.execution.python
 
-import java.io.File
 import java.lang.invoke.{MethodHandle, MethodHandles}
 
-import org.apache.spark.{SparkEnv, TaskContext}
+import org.apache.spark.TaskContext
 import org.apache.spark.sql.catalyst.expressions.UnsafeRow
-import org.apache.spark.util.Utils
 
 /**
  * Spark's own queue of rows that wait for their results, which spills to disk and which only this
@@ -15,11 +13,7 @@ import org.apache.spark.util.Utils
  * @param width number of columns
  */
 private[sql] final class SparkRowQueue(context: TaskContext, width: Int) {
-  private val queue = HybridRowQueue(
-    context.taskMemoryManager(),
-    new File(Utils.getLocalDir(SparkEnv.get.conf)),
-    width
-  )
+  private val queue = HybridRowQueue(context.taskMemoryManager(), width)
   context.addTaskCompletionListener[Unit](_ => queue.close())
 
   def add(row: UnsafeRow): Unit = synchronized {
