@@ -141,7 +141,7 @@ SAID = {
         r"\[(\['DavyUdtfPython'\](, )?){3}\] \[(\['ArrowEvalPythonUDTF'\](, )?){3}\] \[0, 1, 2\]"
     ),
     "columnar.functions_without_arguments": r"\['ArrowEvalPythonUDTF'\] \[\(1,\)\]",
-    "columnar.no_stream_is_read_of_windows": r"\{False\} \{True\}",
+    "columnar.no_stream_is_written_of_windows": r"\[False, False\] \[True, True\]",
     "columnar.no_stream_is_read_of_table_functions": r"\[0\] \[True\]",
     "columnar.figures_of_windows_and_table_functions": (
         r"\[\('DavyWindowPython', \[20000, 10, 10\], 20000, True\), "

@@ -54,12 +54,9 @@ class Twice:
 
 @udtf(returnType=NUMBERS, useArrow=True)
 class Readers:
-    """How many readers of Arrow streams there are in the interpreter, once."""
+    """How many readers of Arrow streams there are in the interpreter."""
 
     def eval(self, n):
-        pass
-
-    def terminate(self):
         import gc
 
         import pyarrow as pa
@@ -190,17 +187,26 @@ def functions_without_arguments(spark):
 
 
 @case("no_aqe")
-def no_stream_is_read_of_windows(spark):
+def no_stream_is_written_of_windows(spark):
+    """The stream of a group's rows is read when the function runs; that of results is open from the second group on."""
+
     @pandas_udf(LongType())
     def count(v: pd.Series) -> int:
         import gc
 
         import pyarrow as pa
 
-        return sum(isinstance(o, pa.RecordBatchStreamReader) for o in gc.get_objects())
+        def is_stream(o):
+            if isinstance(o, pa.RecordBatchStreamWriter):
+                return not hasattr(o, "_davy")
+            return isinstance(o, pa.RecordBatchStreamReader)
+
+        return sum(map(is_stream, gc.get_objects()))
 
     def counted():
-        return {r[0] > 0 for frame in _windows(spark, count) for r in frame.collect()}
+        frame, by = spark.range(40).selectExpr("id", "id % 20 as k"), Window.partitionBy("k")
+        windows = (by, by.orderBy("id").rowsBetween(-1, 1))
+        return [max(r[0] for r in frame.select(count("id").over(w)).collect()) > 0 for w in windows]
 
     return _outcome(spark, f"{counted()} {_without(spark, counted)}")
 

@@ -97,7 +97,7 @@ def _of(seed):
     def run(spark):
         r = random.Random(seed)
         try:
-            return [list(_outcomes(spark, r, *query)) for query in list(queries(seed))[:8]]
+            return [list(_outcomes(spark, r, *query)) for query in list(queries(seed))[:5]]
         finally:
             spark.conf.unset("spark.sql.execution.arrow.maxRecordsPerBatch")
 
