@@ -60,7 +60,7 @@ object DavyColumnarRule extends ColumnarRule {
           served(node, cogroups(node, node.func, node.leftGroup, node.rightGroup))
         case node: FlatMapCoGroupsInArrowExec =>
           served(node, cogroups(node, node.func, node.leftGroup, node.rightGroup))
-        case node: ArrowEvalPythonUDTFExec => served(node, udtf(node))
+        case node: ArrowEvalPythonUDTFExec                    => served(node, udtf(node))
         case node if node.getClass.getSimpleName == Aggregate => served(node, aggregate(node))
         case node if node.getClass.getSimpleName == Window    => served(node, window(node))
       }

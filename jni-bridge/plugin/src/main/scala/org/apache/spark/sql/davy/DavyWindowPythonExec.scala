@@ -62,7 +62,8 @@ private[davy] final case class WindowStage(
       unsafe
     }
     val groups = frames.groups(seen).map(group => Group(Seq(table.batches(group))))
-    val settings = run.settings.copy(conf = run.settings.conf + ("window_bound_types" -> frames.kinds))
+    val settings =
+      run.settings.copy(conf = run.settings.conf + ("window_bound_types" -> frames.kinds))
     val stock = StockRunner.scalar(frames.funcs, frames.arguments, frames.schema, settings)
     val finish = frames.finish
     val pair = new JoinedRow

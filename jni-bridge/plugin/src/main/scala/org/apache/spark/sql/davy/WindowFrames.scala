@@ -1,5 +1,6 @@
 package org.apache.spark.sql.davy
 
+import org.apache.spark.api.python.ChainedPythonFunctions
 import org.apache.spark.sql.catalyst.InternalRow
 import org.apache.spark.sql.catalyst.expressions._
 import org.apache.spark.sql.catalyst.expressions.aggregate.AggregateExpression
@@ -39,7 +40,7 @@ private[davy] final class WindowFrames(
 
   private val call = AggregateCall.of(WindowFrames.functions(expressions))
 
-  def funcs = call.funcs
+  def funcs: Seq[(ChainedPythonFunctions, Long)] = call.funcs
 
   /** As Spark's worker wants to hear it. */
   val kinds: String =
@@ -73,12 +74,12 @@ private[davy] final class WindowFrames(
     }
     val joined = new JoinedRow
     new Iterator[Iterator[InternalRow]] {
-      private var spilled = false
+      private var ended = false
 
       override def hasNext: Boolean = {
         val more = input.hasNext
-        if (!more && !spilled) {
-          spilled = true
+        if (!more && !ended) {
+          ended = true
           buffer.clear()
           spillSize += buffer.spillSize
         }
@@ -155,7 +156,8 @@ private[davy] object WindowFrames {
       all: Array[WindowFunctionFrame]
   ): Unit =
     if (rows > Int.MaxValue) sizeCheck.foreach { check =>
-      try check.invoke(frames, Long.box(rows), all)
+      val args = Seq[AnyRef](Long.box(rows), all).take(check.getParameterCount)
+      try check.invoke(frames, args: _*)
       catch { case e: java.lang.reflect.InvocationTargetException => throw e.getCause }
     }
 }
