@@ -101,7 +101,7 @@ os.mkdir('/tmp/d'); fd = os.open('/tmp/d', os.O_RDONLY)
 os.rmdir('/tmp/d'); os.symlink('..', '/tmp/d')
 said = []
 for of in (fd, None):
-    try: said.append(os.open('/tmp/d/secret' if of is None else '../secret', os.O_RDONLY, dir_fd=of))
+    try: said.append(os.open(os.path.join('/tmp/d', 'secret') if of is None else '../secret', os.O_RDONLY, dir_fd=of))
     except OSError as e: said.append(type(e).__name__)", Says("['PermissionError', 'PermissionError']")),
         ("a hard link to the host's", "import os; os.link('/granted/../secret', '/tmp/l')", Says("PermissionError")),
         ("a hard link into what is read-only", "import os; open('/tmp/x', 'w'); os.link('/tmp/x', '/granted/x')", Says("PermissionError")),
