@@ -22,7 +22,7 @@ use rand::SeedableRng;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use wasmtime::{CallHook, Engine, Instance, Store, Trap, Val};
+use wasmtime::{CallHook, Engine, Instance, Store, ThrownException, Trap, Val};
 use wasmtime_wasi::{
     FsPerms, HostMonotonicClock, HostWallClock, I32Exit, WasiCtxBuilder, WasiView,
 };
@@ -30,7 +30,7 @@ use wasmtime_wasi::{
 /// Bytes one host call may copy for the guest: a whole broadcast file read at once fits.
 const HOSTCALL_BYTES: usize = 1 << 30;
 /// Function table entries a guest may have.
-const MAX_TABLE: usize = 1 << 20;
+pub(crate) const MAX_TABLE: usize = 1 << 20;
 
 /// All that a sandbox's thread has.
 pub(crate) struct Guest {
@@ -320,6 +320,10 @@ impl Guest {
         }
         if error.downcast_ref::<wiggle::GuestError>().is_some() {
             return Fault::guest(format!("it passed WASI a wrong value: {error:#}"));
+        }
+        if error.downcast_ref::<ThrownException>().is_some() {
+            let what = "an exception of C++ was thrown that nobody caught";
+            return Fault::Script { what: what.into() };
         }
         match error.downcast_ref::<Trap>() {
             Some(Trap::StackOverflow) => {

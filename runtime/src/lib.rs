@@ -22,6 +22,9 @@ mod cycles;
 mod disk;
 mod engine;
 mod fault;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod grants;
 mod guest;
 mod image;
