@@ -22,6 +22,7 @@ mod cycles;
 mod disk;
 mod engine;
 mod fault;
+mod files;
 mod grants;
 mod guest;
 mod image;
@@ -40,7 +41,10 @@ mod recursion;
 mod rewind;
 mod sandbox;
 mod snapshot;
+mod source;
+mod stamp;
 mod transfers;
+mod unpacked;
 mod watchdog;
 
 pub use admission::AdmitRule;
