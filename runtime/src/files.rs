@@ -152,7 +152,7 @@ fn is_whole(entry: &Path, index: &Index) -> bool {
     let foreign = walkdir::WalkDir::new(&folder).into_iter().any(|found| {
         found.is_ok_and(|found| {
             let path = found.path().strip_prefix(&folder).unwrap_or(found.path());
-            !found.file_type().is_dir() && !(found.file_type().is_file() && known.contains(path))
+            !(found.file_type().is_dir() || found.file_type().is_file() && known.contains(path))
         })
     });
     !foreign
