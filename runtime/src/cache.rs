@@ -11,8 +11,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// Prefix of the folders in which entries are built.
-const BUILDING: &str = "building-";
+/// Prefix of the folders in which entries are built, and of files that are being written.
+pub(crate) const BUILDING: &str = "building-";
 const ABANDONED: Duration = Duration::from_secs(3600);
 /// Prefix of compiled code: minutes of work, where other entries cost seconds.
 pub(crate) const CODE: &str = "code-";
@@ -57,6 +57,16 @@ impl Cache {
         Cache { root: root.into(), max_bytes }
     }
 
+    /// The folder, made if it was not there.
+    pub(crate) fn folder(&self) -> Result<&Path, CacheError> {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.root)
+            .map_err(|e| CacheError::new(&self.root, e))?;
+        Ok(&self.root)
+    }
+
     /// Answers the entry `key` as `load` reads it; builds it with `build` when it is missing or
     /// `load` finds it corrupt.
     pub(crate) fn entry<T, E: From<CacheError>>(
@@ -65,12 +75,7 @@ impl Cache {
         load: impl Fn(&Path) -> Option<T>,
         build: impl FnOnce(&Path) -> Result<(), E>,
     ) -> Result<(T, Entry), E> {
-        let path = self.root.join(key);
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.root)
-            .map_err(|e| CacheError::new(&self.root, e))?;
+        let path = self.folder()?.join(key);
         let lock = self.locked(&format!("{key}.lock"), FlockOperation::LockShared)?;
         if let Some(loaded) = load(&path) {
             touch(&lock);
@@ -170,7 +175,9 @@ fn removed_as_abandoned(entry: &std::fs::DirEntry) -> bool {
     let building = entry.file_name().to_string_lossy().starts_with(BUILDING);
     let changed = entry.metadata().and_then(|m| m.modified()).ok();
     let age = changed.and_then(|t| t.elapsed().ok()).unwrap_or_default();
-    building && age > ABANDONED && std::fs::remove_dir_all(entry.path()).is_ok()
+    let remove =
+        || std::fs::remove_dir_all(entry.path()).or_else(|_| std::fs::remove_file(entry.path()));
+    building && age > ABANDONED && remove().is_ok()
 }
 
 fn touch(lock: &File) {

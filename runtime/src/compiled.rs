@@ -1,14 +1,16 @@
 //! The files that keep a compiled module: machine code as wasmtime lays it out, and beside it what it
 //! must digest to, with the facts known of it.
 //!
-//! The code is mapped, not read: processes share its pages, and only those in use take memory. Every
-//! opening digests the file first, so an entry damaged on disk is rebuilt, never run.
+//! The code is mapped, not read: processes share its pages, and only those in use take memory. The file
+//! is digested before it is mapped, unless a stamp shows that it is the one that was digested before:
+//! an entry damaged on disk is rebuilt, never run.
 #![allow(unsafe_code)]
 
 use crate::instrument::Facts;
+use crate::stamp::{self, Sight};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use wasmtime::{Engine, Module};
@@ -17,6 +19,7 @@ use wasmtime::{Engine, Module};
 pub(crate) const LAYOUT: u32 = 2;
 const CODE: &str = "module.cwasm";
 const SEAL: &str = "module.json";
+const STAMP: &str = "module.stamp";
 
 #[derive(Serialize, Deserialize)]
 struct Seal {
@@ -37,18 +40,29 @@ pub(crate) fn write(folder: &Path, facts: Facts, code: &[u8]) -> std::io::Result
 
 /// `None`: missing, damaged, or made by another engine; build it again.
 pub(crate) fn read(engine: &Engine, folder: &Path) -> Option<(Module, Facts)> {
-    let seal: Seal = serde_json::from_slice(&std::fs::read(folder.join(SEAL)).ok()?).ok()?;
-    let path = folder.join(CODE);
-    let mut digest = blake3::Hasher::new();
-    digest.update_reader(File::open(&path).ok()?).ok()?;
-    if digest.finalize().to_hex().as_str() != seal.blake3 {
+    let mut seal_file = File::open(folder.join(SEAL)).ok()?;
+    let code = File::open(folder.join(CODE)).ok()?;
+    let mut seal = Vec::new();
+    seal_file.read_to_end(&mut seal).ok()?;
+    let seal: Seal = serde_json::from_slice(&seal).ok()?;
+    let see = || {
+        let mut sight = Sight::default();
+        sight.see(&seal_file.metadata()?);
+        sight.see(&code.metadata()?);
+        Ok(sight)
+    };
+    let verify = || {
+        let mut digest = blake3::Hasher::new();
+        digest.update_reader(&code).is_ok() && digest.finalize().to_hex().as_str() == seal.blake3
+    };
+    if !stamp::holds(&folder.join(STAMP), see, verify) {
         return None;
     }
-    // SAFETY: `deserialize_file` must be given a file that `precompile_module` of a compatible engine
-    // made and that nobody changes while it is mapped. The digest shows that it is what `write` was
-    // given; wasmtime itself checks the engine's version and flags; Davy replaces entries, it never
-    // writes into them. Whoever can replace or change the files of the 0700 cache folder already runs
-    // as this user (SECURITY.md).
-    let module = unsafe { Module::deserialize_file(engine, &path) }.ok()?;
+    // SAFETY: `deserialize_open_file` must be given a file that `precompile_module` of a compatible
+    // engine made and that nobody changes while it is mapped. The digest, now or when the stamp was
+    // made, shows that this open file is what `write` was given; wasmtime itself checks the engine's
+    // version and flags; Davy replaces entries, it never writes into them. Whoever can replace or
+    // change the files of the 0700 cache folder already runs as this user (SECURITY.md).
+    let module = unsafe { Module::deserialize_open_file(engine, code) }.ok()?;
     Some((module, seal.facts))
 }

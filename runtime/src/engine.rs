@@ -36,6 +36,7 @@ impl Engine {
             .wasm_exceptions(true) // C++ in the guest
             .table_lazy_init(false) // 3 % faster indirect calls
             .wasm_backtrace_max_frames(None)
+            .generate_address_map(false) // only backtraces want it
             .memory_init_cow(true)
             .parallel_compilation(true);
         config.wasm_reference_types(true);

@@ -217,9 +217,10 @@ impl Guest {
                 Fault::host(format!("opening the granted directory {}: {e}", host.display()))
             })
         };
-        open(&self.image.files(), "/usr/local", FsPerms::ReadOnly)?;
+        let files = self.image.files()?;
+        open(&files, "/usr/local", FsPerms::ReadOnly)?;
         // Where Linux has them: dateutil looks nowhere else, and a zone's name is its path's end.
-        let zones = self.image.files().join("share/zoneinfo");
+        let zones = files.join("share/zoneinfo");
         if zones.is_dir() {
             open(&zones, "/usr/share/zoneinfo", FsPerms::ReadOnly)?;
         }

@@ -22,6 +22,7 @@ mod cycles;
 mod disk;
 mod engine;
 mod fault;
+mod files;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -43,7 +44,10 @@ mod recursion;
 mod rewind;
 mod sandbox;
 mod snapshot;
+mod source;
+mod stamp;
 mod transfers;
+mod unpacked;
 mod watchdog;
 
 pub use admission::AdmitRule;

@@ -11,8 +11,8 @@ pub fn pack(module: &[u8], files: &[u8], abi: u32, into: &mut dyn Write) -> std:
     let hex =
         |bytes: &[u8]| Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect::<String>();
     let manifest = serde_json::json!({
-        "format": crate::image::FORMAT,
-        "format_version": crate::image::FORMAT_VERSION,
+        "format": crate::unpacked::FORMAT,
+        "format_version": crate::unpacked::FORMAT_VERSION,
         "abi": abi,
         "python": {"version": "3.11.2", "minor": "3.11"},
         "recipe": "0".repeat(64),
@@ -23,9 +23,9 @@ pub fn pack(module: &[u8], files: &[u8], abi: u32, into: &mut dyn Write) -> std:
     let mut archive = tar::Builder::new(zstd::Encoder::new(into, 3)?);
     let manifest = manifest.to_string();
     let parts = [
-        (crate::image::MANIFEST, manifest.as_bytes()),
-        (crate::image::MODULE, module),
-        (crate::image::FILES, files),
+        (crate::unpacked::MANIFEST, manifest.as_bytes()),
+        (crate::unpacked::MODULE, module),
+        (crate::unpacked::FILES, files),
     ];
     for (name, bytes) in parts {
         let mut header = tar::Header::new_gnu();

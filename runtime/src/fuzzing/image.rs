@@ -2,7 +2,9 @@
 
 use super::Input;
 use super::world::SECRET;
-use crate::image::{FILES, MANIFEST, MODULE, Unpacked, read_files, unpack_files};
+use crate::files;
+use crate::manifest::Manifest;
+use crate::unpacked::{FILES, MANIFEST, MODULE, Unpacked};
 use sha2::{Digest, Sha256};
 use std::io::Write;
 
@@ -18,16 +20,17 @@ pub(super) fn container(data: &[u8]) {
     let Ok(unpacked) = Unpacked::read("the input", &file) else { return };
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("outside"), SECRET).expect("a file");
-    let target = folder.path().join("a/b/files");
-    // It may fail, but it writes nowhere else.
-    if let Ok(index) = unpack_files(unpacked.files(), &target) {
-        assert!(index.iter().all(|line| target.join(&line.path).starts_with(&target)));
+    let target = folder.path().join("a/b");
+    let (manifest, tar) = unpacked.texts();
+    // It may fail, but it writes nowhere else; and what was laid out is whole.
+    if files::lay_out(&target, manifest, tar).is_ok() {
+        assert!(files::read(&target).is_some(), "an entry that was just laid out");
     }
     let outside = std::fs::read(folder.path().join("outside")).expect("the file beside it");
     assert_eq!(outside, SECRET);
     let count = |path| std::fs::read_dir(path).map_or(0, Iterator::count);
     let (root, inner) = (count(folder.path().into()), count(folder.path().join("a")));
-    assert!((root, inner) == (2, 1) && count(folder.path().join("a/b")) == 1, "{root} {inner}");
+    assert!((root, inner) == (2, 1), "{root} {inner}");
 }
 
 /// A file whose parts have the digests that its manifest promises.
@@ -50,16 +53,21 @@ fn whole(input: &mut Input<'_>) -> Vec<u8> {
     let manifest = manifest.to_string();
     let mut archive = tar::Builder::new(Vec::new());
     for (name, bytes) in [(MANIFEST, manifest.as_bytes()), (MODULE, module), (FILES, files)] {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(bytes.len() as u64);
-        header.set_mode(0o644);
-        header.set_cksum();
-        archive.append_data(&mut header, name, bytes).expect("appended");
+        add(&mut archive, name, bytes);
     }
     zstd::encode_all(&archive.into_inner().expect("a tar")[..], 1).expect("compressed")
 }
 
-/// The input is the files of an entry: manifest, index, and one Python file.
+fn add(archive: &mut tar::Builder<Vec<u8>>, name: &str, bytes: &[u8]) {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(bytes.len() as u64);
+    header.set_mode(0o644);
+    header.set_cksum();
+    archive.append_data(&mut header, name, bytes).expect("appended");
+}
+
+/// The input is the files of an entry: manifest, index, and one Python file. Without an index, that is
+/// made as for an image.
 pub(super) fn entry(data: &[u8]) {
     let mut input = Input(data);
     let folder = tempfile::tempdir().expect("a folder");
@@ -67,12 +75,21 @@ pub(super) fn entry(data: &[u8]) {
         let file = std::fs::File::create(folder.path().join(name));
         file.and_then(|mut f| f.write_all(bytes)).expect("a file");
     };
-    std::fs::create_dir(folder.path().join("files")).expect("a folder");
     let (manifest, index) = (input.part(), input.part());
-    put(MANIFEST, manifest);
-    put("files.json", index);
-    put("files/a", input.0);
-    if let Some(read) = read_files(folder.path()) {
-        assert!(manifest.windows(6).any(|w| w == b"sha256"), "{read:?}");
+    if index.is_empty() {
+        let mut archive = tar::Builder::new(Vec::new());
+        add(&mut archive, "a", input.0);
+        let tar = archive.into_inner().expect("a tar");
+        files::lay_out(folder.path(), manifest, &tar).expect("an entry");
+    } else {
+        std::fs::create_dir(folder.path().join(files::FOLDER)).expect("a folder");
+        put(MANIFEST, manifest);
+        put(files::INDEX, index);
+        put("files/a", input.0);
     }
+    let known: Option<Manifest> = serde_json::from_slice(manifest).ok();
+    let read = files::read(folder.path());
+    // An index that was made up may be wrong; a made one is right.
+    assert!(read.is_none() || known.is_some());
+    assert!(read.is_some() == known.is_some() || !index.is_empty());
 }

@@ -2,7 +2,10 @@
 
 use crate::guests::{BOOT, ECHO, Lab, converse, guest, spec, start};
 use davy_runtime::{Cache, Engine, Image, Limits, Sandbox, SandboxSpec};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 fn refusal(lab: &Lab, path: &Path) -> String {
     let fault = lab.open(path).expect_err("it must be refused");
@@ -117,6 +120,207 @@ fn a_damaged_cache_entry_is_rebuilt() {
     drop(lab.open(&path).expect("rebuilt"));
     assert_ne!(std::fs::read(&code).expect("code"), bytes);
     assert_eq!(converse(&start(&user), b"x").0, b"x");
+}
+
+/// A lab whose image was opened twice: stamps stand beside all that was verified.
+struct Stamped {
+    lab: Lab,
+    path: PathBuf,
+    code: PathBuf,
+    files: PathBuf,
+}
+
+impl Stamped {
+    fn new() -> Stamped {
+        let lab = Lab::new();
+        let path = lab.pack(&guest(ECHO, BOOT));
+        drop(lab.open(&path).expect("first"));
+        drop(lab.open(&path).expect("second"));
+        let cache = lab.folder.path().join("cache");
+        let entries = std::fs::read_dir(&cache).expect("cache").flatten().map(|e| e.path());
+        let folders: Vec<_> = entries.filter(|p| p.is_dir()).collect();
+        let holder = |file: &str| {
+            folders.iter().find(|f| f.join(file).exists()).expect("an entry with a stamp").clone()
+        };
+        let (code, files) = (holder("module.stamp"), holder("files.stamp"));
+        Stamped { lab, path, code, files }
+    }
+
+    fn stamps(&self) -> [PathBuf; 3] {
+        let cache = self.lab.folder.path().join("cache");
+        let mut entries = std::fs::read_dir(cache).expect("cache").flatten().map(|e| e.path());
+        let image = entries.find(|p| p.extension().is_some_and(|e| e == "stamp"));
+        let image = image.expect("a stamp of the image");
+        [self.code.join("module.stamp"), self.files.join("files.stamp"), image]
+    }
+
+    /// Opens the image, runs it, and answers whether the entries are what they were at first.
+    fn opens(&self, what: &str) {
+        let image = self.lab.open(&self.path).unwrap_or_else(|e| panic!("{what}: {e}"));
+        assert_eq!(converse(&start(&image), b"x").0, b"x", "{what}");
+        let hello = std::fs::read(self.files.join("files/lib/hello.txt")).expect("file");
+        assert_eq!(hello, b"hello", "{what}");
+        assert!(!self.files.join("files/lib/foreign.py").exists(), "{what}");
+        assert!(!self.files.join("files/new").exists(), "{what}");
+    }
+}
+
+/// Writes into the file itself, and puts back the times that can be put back.
+fn overwrite(target: &Path, change: impl Fn(&mut Vec<u8>)) {
+    // Guests that end beside the test may still have it mapped, and what is cut off would be missed.
+    let mapped = || {
+        let maps = std::fs::read_to_string("/proc/self/maps").expect("maps");
+        maps.contains(&target.display().to_string())
+    };
+    while mapped() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let before = std::fs::metadata(target).expect("file");
+    std::fs::set_permissions(target, std::fs::Permissions::from_mode(0o600)).expect("mode");
+    let mut bytes = std::fs::read(target).expect("file");
+    change(&mut bytes);
+    let mut file = std::fs::File::options().write(true).open(target).expect("file");
+    file.write_all(&bytes).expect("written");
+    file.set_len(bytes.len() as u64).expect("cut");
+    let times = std::fs::FileTimes::new();
+    let times = times.set_modified(before.modified().expect("time"));
+    file.set_times(times.set_accessed(before.accessed().expect("time"))).expect("times");
+    std::fs::set_permissions(target, before.permissions()).expect("mode");
+}
+
+#[test]
+fn what_changes_after_it_was_stamped_is_found() {
+    let stamped = Stamped::new();
+    let flip = |bytes: &mut Vec<u8>| {
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+    };
+    let module = stamped.code.join("module.cwasm");
+    let good = std::fs::read(&module).expect("code");
+    let hello = stamped.files.join("files/lib/hello.txt");
+    let half = |bytes: &mut Vec<u8>| bytes.truncate(bytes.len() / 2);
+    let same = |path: &Path, change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = std::fs::read(path).expect("file");
+        change(&mut bytes);
+        replace(path, &bytes);
+    };
+    let cases: [(&str, &dyn Fn()); 11] = [
+        ("code changed, times put back", &|| overwrite(&module, flip)),
+        ("code cut", &|| overwrite(&module, half)),
+        ("code replaced by another of its size", &|| same(&module, &flip)),
+        ("code gone", &|| std::fs::remove_file(&module).expect("gone")),
+        ("seal changed", &|| overwrite(&stamped.code.join("module.json"), flip)),
+        ("file changed, times put back", &|| overwrite(&hello, flip)),
+        ("file replaced by another of its size", &|| same(&hello, &flip)),
+        ("file gone", &|| std::fs::remove_file(&hello).expect("gone")),
+        ("a foreign file", &|| {
+            std::fs::write(stamped.files.join("files/lib/foreign.py"), "import os").expect("file");
+        }),
+        ("a foreign folder", &|| {
+            let new = stamped.files.join("files/new");
+            std::fs::create_dir(&new).expect("folder");
+            std::fs::write(new.join("foreign.py"), "import os").expect("file");
+        }),
+        ("manifest changed", &|| overwrite(&stamped.files.join("manifest.json"), flip)),
+    ];
+    for (what, damage) in cases {
+        damage();
+        stamped.opens(what);
+        assert!(std::fs::read(&module).expect("code") == good, "{what}: the code was not rebuilt");
+        stamped.opens(what); // with new stamps
+        assert!(stamped.stamps().iter().all(|stamp| stamp.exists()), "{what}: no new stamp");
+    }
+}
+
+#[test]
+fn an_image_file_that_changes_after_it_was_stamped_is_read_again() {
+    let stamped = Stamped::new();
+    let other = stamped.lab.pack(&guest("i32.const 7", BOOT));
+    let other = std::fs::read(other).expect("image");
+    let mine = std::fs::read(&stamped.path).expect("image");
+    let key = |path: &Path| stamped.lab.open(path).map(|image| format!("{:?}", image.manifest()));
+    let before = key(&stamped.path).expect("image");
+    overwrite(&stamped.path, |bytes| other.clone_into(bytes));
+    assert_ne!(key(&stamped.path).expect("the other image"), before);
+    overwrite(&stamped.path, |bytes| bytes.truncate(bytes.len() - 40));
+    let text = refusal(&stamped.lab, &stamped.path);
+    assert!(text.contains("truncated") || text.contains("not a Davy image"), "{text}");
+    replace(&stamped.path, &mine);
+    assert_eq!(key(&stamped.path).expect("mine"), before);
+}
+
+#[test]
+fn stamps_that_lie_or_are_garbage_cost_a_verification() {
+    let stamped = Stamped::new();
+    let good = stamped.stamps().map(|path| std::fs::read(path).expect("stamp"));
+    let module = stamped.code.join("module.cwasm");
+    let code = std::fs::read(&module).expect("code");
+    for (number, path) in stamped.stamps().iter().enumerate() {
+        let contents: [(&str, Vec<u8>); 5] = [
+            ("empty", Vec::new()),
+            ("garbage", b"garbage".to_vec()),
+            ("cut", good[number][..good[number].len() - 1].to_vec()),
+            ("a changed byte", [&good[number][..80], b"!", &good[number][81..]].concat()),
+            ("of other files", good[(number + 1) % 3].clone()),
+        ];
+        for (what, content) in contents {
+            std::fs::write(path, content).expect("stamp");
+            overwrite(&module, |bytes| bytes.truncate(1000));
+            stamped.opens(what);
+            assert!(std::fs::read(&module).expect("code") == code, "{what} {number}");
+            stamped.opens(what);
+        }
+    }
+    // A folder in a stamp's place: no stamp can be written there.
+    let path = &stamped.stamps()[0];
+    std::fs::remove_file(path).expect("stamp");
+    std::fs::create_dir_all(path.join("inner")).expect("folder");
+    stamped.opens("a folder");
+}
+
+/// Whoever can write the cache's folder can make a stamp; one that leads astray is forgotten.
+#[test]
+fn a_stamp_of_another_image_does_not_stick() {
+    let stamped = Stamped::new();
+    let image = stamped.stamps()[2].clone();
+    let text = String::from_utf8(std::fs::read(&image).expect("stamp")).expect("text");
+    let (_, body) = text.split_at(64);
+    let mut content: serde_json::Value = serde_json::from_str(body).expect("a stamp");
+    content["note"]["blake3"] = "0".repeat(64).into();
+    let body = content.to_string();
+    std::fs::write(&image, format!("{}{body}", blake3::hash(body.as_bytes()))).expect("stamp");
+    let opened = stamped.lab.open(&stamped.path).expect("its code is there");
+    let text = Sandbox::start(&opened, spec()).map(|sandbox| converse(&sandbox, b"x").1);
+    let text = format!("{text:?}");
+    assert!(text.contains("changed while it was opened"), "{text}");
+    drop(opened);
+    stamped.opens("after the lie");
+}
+
+#[test]
+fn two_processes_with_one_cache_verify_and_stamp_at_once() {
+    let stamped = Stamped::new();
+    for round in 0..5 {
+        for stamp in stamped.stamps() {
+            std::fs::remove_file(stamp).expect("stamp");
+        }
+        if round % 2 == 1 {
+            overwrite(&stamped.code.join("module.cwasm"), |bytes| bytes.truncate(1000));
+            overwrite(&stamped.files.join("files/lib/hello.txt"), |bytes| bytes[0] = b'J');
+        }
+        // Locks of files are of open files: engines in one process meet as processes do.
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let cache = Cache::new(stamped.lab.folder.path().join("cache"), 1 << 30);
+                    let engine = Engine::new(cache).expect("engine");
+                    let image = Image::open(&engine, &stamped.path).expect("image");
+                    assert_eq!(converse(&start(&Arc::new(image)), b"x").0, b"x");
+                });
+            }
+        });
+        stamped.opens("after four at once");
+    }
 }
 
 /// As a disk fault or a copy would: a file in use is not written into.
