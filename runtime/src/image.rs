@@ -130,6 +130,15 @@ impl Image {
         Some(snapshot)
     }
 
+    /// What its snapshots take of the host's memory.
+    pub fn snapshot_figures(&self) -> SnapshotFigures {
+        let known = self.snapshots.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = known.values().map(|snapshot| snapshot.content()).sum();
+        drop(known);
+        let (jobs, job_bytes) = self.jobs.kept();
+        SnapshotFigures { bytes, jobs, job_bytes }
+    }
+
     fn cache_key(&self, key: &SnapshotKey) -> String {
         format!(
             "snapshot-{}",
@@ -165,6 +174,17 @@ impl Image {
             let _ = std::thread::Builder::new().name("davy-snapshot".into()).spawn(save);
         }
     }
+}
+
+/// Memory of an image's snapshots: each is held once, whatever starts from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnapshotFigures {
+    /// Bytes of the snapshots of booted workers.
+    pub bytes: u64,
+    /// Job snapshots kept.
+    pub jobs: u64,
+    /// Their bytes.
+    pub job_bytes: u64,
 }
 
 /// One Python file of an entry.

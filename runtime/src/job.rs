@@ -123,6 +123,16 @@ impl Jobs {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many snapshots are kept, and their bytes.
+    pub(crate) fn kept(&self) -> (u64, u64) {
+        let state = self.lock();
+        let ready = state.known.values().filter_map(|(known, _)| match known {
+            Known::Ready(snapshot) => Some(snapshot.content()),
+            Known::Making | Known::Refused => None,
+        });
+        ready.fold((0, 0), |(count, bytes), content| (count + 1, bytes + content))
+    }
+
     /// Waits while somebody makes it. `None` if `channels` were stopped meanwhile.
     fn look(&self, key: &JobKey, channels: &Channels) -> Option<(Found, MutexGuard<'_, State>)> {
         let mut state = self.lock();

@@ -59,8 +59,10 @@ pub struct Sandbox {
 /// Figures of a sandbox.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct SandboxStats {
-    /// Linear memory now, bytes.
+    /// Linear memory, bytes: the most it ever had.
     pub memory_bytes: u64,
+    /// Memory of its own now: not what it shares with others that started from the same snapshot.
+    pub own_bytes: u64,
     /// Most memory an allocation was refused at, bytes; 0 if none was.
     pub memory_refused_bytes: u64,
     /// CPU time of the guest's thread, microseconds; host calls are in it.
@@ -186,6 +188,7 @@ impl Sandbox {
         let spent = self.channels.spent();
         SandboxStats {
             memory_bytes: load(&self.meter.memory),
+            own_bytes: self.channels.memory_held().bytes,
             memory_refused_bytes: load(&self.meter.refused),
             cpu_us: micros(self.watched.cpu()),
             start_us: load(&self.meter.start_us),

@@ -18,8 +18,14 @@ final case class Guest(sandboxes: Sandboxes, handle: Long)
  *
  * @param boot starts the guest; it may wait, and throw to give up
  * @param released called once, after the handle was freed
+ * @param memory accounts for what each task's guest holds
  */
-final class Sandbox(boot: () => Guest, limits: TaskLimits, released: () => Unit) {
+final class Sandbox(
+    boot: () => Guest,
+    limits: TaskLimits,
+    released: () => Unit,
+    memory: TaskMemory = TaskMemory.None
+) {
   // The owner counts as one user; whoever takes it to 0 frees the handle.
   private val users = new AtomicInteger(1)
   private val closed = new AtomicBoolean
@@ -29,9 +35,16 @@ final class Sandbox(boot: () => Guest, limits: TaskLimits, released: () => Unit)
   @volatile private var guest: Guest = _
   @volatile private var ready = false
   @volatile private var stopReason: String = _
+  @volatile private var account: TaskMemory.Account = TaskMemory.None
+  @volatile private var resting = false
 
   /** Ready ones of `ops` (see [[Sandboxes]]) within `millis`; 0 if none is. */
-  def await(ops: Int, millis: Long): Int = use(g => g.sandboxes.await(g.handle, ops, millis))
+  def await(ops: Int, millis: Long): Int = use { g =>
+    val mine = account
+    val ready = g.sandboxes.await(g.handle, ops | mine.ops, millis)
+    if ((ready & Sandboxes.Memory) != 0) mine.serve()
+    ready & ~Sandboxes.Memory
+  }
 
   /** Bytes read into `dst`; 0 if there are none now; -1 at the end of output. */
   def read(dst: ByteBuffer): Int =
@@ -94,8 +107,19 @@ final class Sandbox(boot: () => Guest, limits: TaskLimits, released: () => Unit)
   /** The task that uses this sandbox next has its limits to itself. */
   def beginTask(): Unit = ready = false
 
-  /** No task's time runs while the sandbox is idle. */
-  def endTask(): Unit = ifStarted(g => g.sandboxes.beginTask(g.handle, 0, 0))
+  /** No task's time runs while the sandbox is idle, and no task answers for its memory. */
+  def endTask(): Unit = {
+    account.close()
+    account = TaskMemory.None
+    ifStarted { g =>
+      g.sandboxes.beginTask(g.handle, 0, 0)
+      g.sandboxes.grantMemory(g.handle, -1)
+    }
+    resting = true
+  }
+
+  /** Whether no task uses it now. */
+  def isResting: Boolean = resting
 
   /** Traps the guest: its channel ends with the fault "stopped". */
   def stop(reason: String): Unit = {
@@ -143,6 +167,8 @@ final class Sandbox(boot: () => Guest, limits: TaskLimits, released: () => Unit)
       }
       if (!ready) {
         guest.sandboxes.beginTask(guest.handle, limits.deadlineMillis, limits.cpuMillis)
+        account = memory.open(guest)
+        resting = false
         ready = true
       }
     }
