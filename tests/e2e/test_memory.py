@@ -106,14 +106,12 @@ def run(folder, version, *jobs, **conf):
 
 
 def gauges(folder):
-    """The values of Davy's gauges by the second in which a sink saw them."""
-    found = {}
-    for file in (folder / "gauges").glob("*.plugin.davy.DavyPlugin.*.csv"):
-        name = file.stem.split(".DavyPlugin.")[1]
-        for line in file.read_text().splitlines()[1:]:
-            second, value = line.split(",")
-            found.setdefault(int(second), {})[name] = int(value)
-    return found
+    """The values of Davy's gauges, each time that a sink looked at all of them."""
+    columns = {}
+    for file in (folder / "gauges").glob("*plugin.davy.DavyPlugin.*.csv"):
+        rows = file.read_text().splitlines()[1:]
+        columns[file.stem.split(".DavyPlugin.")[1]] = [int(row.split(",")[1]) for row in rows]
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=False)]
 
 
 def peaks(job, what="Peak Execution Memory"):
@@ -131,7 +129,7 @@ def test_the_peak_of_a_task_is_its_sandboxs(tmp_path, version):
     assert 120 * MIB <= peaks(small)[0] <= peaks(large)[0] + 4 * MIB
     # Not charged.
     assert peaks(large, "Peak Off Heap Execution Memory") == [0]
-    rested = [seen for seen in gauges(tmp_path).values() if seen.get("sandboxes.idle") == 1]
+    rested = [seen for seen in gauges(tmp_path) if seen["sandboxes.idle"] == 1]
     assert rested
     for seen in rested:
         assert seen["sandboxes.live"] == 1
