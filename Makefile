@@ -49,6 +49,7 @@ test: setup test-rust test-scala test-e2e ## all tests
 test-rust: warm ## the runtime's tests
 	@scripts/setup tools
 	cargo test --release --locked -p davy-runtime -p davy-jni
+	cargo test --release --locked -p davy-runtime --features failpoints --test failures
 
 test-scala: build ## the plugin's tests
 	$(MVN) test

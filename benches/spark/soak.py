@@ -25,6 +25,8 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 WARM = 1000
+# Spark's own monitor of each task sleeps so long after it, a thread each.
+SETTLE = 2.5
 KINDS = ("descriptors", "threads", "mappings")
 
 
@@ -57,6 +59,7 @@ def work(tasks: int, each: int) -> None:
         done += n
         if done % (5 * each) == 0 or done == tasks:
             sc._jvm.System.gc()  # what Java frees late (direct buffers) is no leak
+        time.sleep(SETTLE)
         samples.append({"tasks": done, "seconds": round(time.monotonic() - began, 1)} | sample(jvm))
     time.sleep(1)
     print("RESULT " + json.dumps(samples), flush=True)
@@ -110,7 +113,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--tasks", type=int, default=50_000)
     parser.add_argument("--fresh", type=int, default=3_000)
-    parser.add_argument("--each", type=int, default=500)
+    parser.add_argument("--each", type=int, default=1000)
     parser.add_argument("--inside", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.inside:

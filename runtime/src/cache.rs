@@ -5,6 +5,7 @@
 //! use and exclusively while it is removed, `KEY.build` by the one process that builds it. They are
 //! two, because a builder must not wait for users, who may stay for days.
 
+use crate::failpoint::step;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -66,10 +67,10 @@ impl Cache {
         build: impl FnOnce(&Path) -> Result<(), E>,
     ) -> Result<(T, Entry), E> {
         let path = self.root.join(key);
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.root)
+        step("cache.folder")
+            .and_then(|()| {
+                std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.root)
+            })
             .map_err(|e| CacheError::new(&self.root, e))?;
         let lock = self.locked(&format!("{key}.lock"), FlockOperation::LockShared)?;
         if let Some(loaded) = load(&path) {
@@ -97,6 +98,7 @@ impl Cache {
     fn locked(&self, name: &str, how: FlockOperation) -> Result<File, CacheError> {
         let path = self.root.join(name);
         let fail = |e: std::io::Error| CacheError::new(&path, e);
+        step("cache.lock").map_err(fail)?;
         let mut options = OpenOptions::new();
         let file = options.create(true).truncate(false).write(true).mode(0o600).open(&path);
         let file = file.map_err(fail)?;
@@ -122,6 +124,7 @@ impl Cache {
     ) -> Result<(), E> {
         let fail = |e: std::io::Error| CacheError::new(path, e);
         let temporary = || tempfile::Builder::new().prefix(BUILDING).tempdir_in(&self.root);
+        step("cache.build").map_err(fail)?;
         let built = temporary().map_err(fail)?;
         build(built.path())?;
         let aside = temporary().map_err(fail)?;
@@ -129,6 +132,7 @@ impl Cache {
             // Damaged. A process that uses it keeps what it has open, and finds the new one.
             std::fs::rename(path, aside.path().join("damaged")).map_err(fail)?;
         }
+        step("cache.rename").map_err(fail)?;
         std::fs::rename(built.keep(), path).map_err(fail)?;
         Ok(())
     }

@@ -7,6 +7,7 @@ use crate::callback::Callbacks;
 use crate::channel::Channels;
 use crate::disk::Disk;
 use crate::engine::WASM_STACK;
+use crate::failpoint::step;
 use crate::fault::{Fault, LimitExceeded};
 use crate::grants::{ClockPolicy, RandomPolicy};
 use crate::image::Image;
@@ -14,8 +15,8 @@ use crate::imports::{GuestState, Raised};
 use crate::interrupt::Interrupt;
 use crate::job::{Desk, JobKey, Made, Plan, Restart, Resume, Role, Shared};
 use crate::limits::LimitKind;
-use crate::memory_limit::MemoryLimit;
 use crate::log::{GuestLog, LogSink};
+use crate::memory_limit::MemoryLimit;
 use crate::sandbox::{Meter, SandboxSpec};
 use crate::snapshot::Snapshot;
 use crate::watchdog::Watched;
@@ -150,7 +151,11 @@ impl Guest {
                 }
                 if let Err(fault) = snapshot.restore(&mut *store, memory) {
                     let refused = store.data().memory_limit.exceeded();
-                    return Err(self.interrupt.reason().or(refused.map(Fault::from)).unwrap_or(fault));
+                    return Err(self
+                        .interrupt
+                        .reason()
+                        .or(refused.map(Fault::from))
+                        .unwrap_or(fault));
                 }
                 set_stack_pointer(store, &instance, snapshot.stack_pointer)?;
                 self.meter.from_snapshot.store(1, Ordering::Relaxed);
@@ -216,7 +221,10 @@ impl Guest {
             wasi.secure_random(rand::rngs::StdRng::seed_from_u64(seed));
         }
         let mut open = |host: &std::path::Path, guest: &str, perms: FsPerms| {
-            wasi.preopened_dir(host, guest, perms).map(|_| ()).map_err(|e| {
+            let opened = step("grant.open")
+                .map_err(wasmtime::Error::new)
+                .and_then(|()| wasi.preopened_dir(host, guest, perms).map(|_| ()));
+            opened.map_err(|e| {
                 Fault::host(format!("opening the granted directory {}: {e}", host.display()))
             })
         };

@@ -4,6 +4,7 @@ use crate::abi;
 use crate::cache::{CacheError, Entry};
 use crate::compiled;
 use crate::engine::Engine;
+use crate::failpoint::step;
 use crate::fault::{Fault, ImageError};
 use crate::imports::{self, GuestState};
 use crate::instrument::{Facts, instrument};
@@ -62,7 +63,8 @@ impl Image {
     /// [`Fault::Image`] names the file and what is wrong with it, or the cache folder.
     pub fn open(engine: &Engine, path: &Path) -> Result<Image, Fault> {
         let shown = path.display().to_string();
-        let bytes = std::fs::read(path)
+        let bytes = step("image.read")
+            .and_then(|()| std::fs::read(path))
             .map_err(|e| ImageError::Unreadable { path: shown.clone(), cause: e.to_string() })?;
         let digest = blake3::hash(&bytes).to_hex();
         let unpacked = OnceCell::new();
@@ -171,7 +173,8 @@ impl Image {
                     snapshot.save(&path).map_err(|e| CacheError::new(&path, e))
                 });
             };
-            let _ = std::thread::Builder::new().name("davy-snapshot".into()).spawn(save);
+            let thread = std::thread::Builder::new().name("davy-snapshot".into());
+            let _ = step("snapshot.thread").and_then(|()| thread.spawn(save));
         }
     }
 }
@@ -282,6 +285,7 @@ impl Unpacked {
     /// Lays manifest and Python files out in `folder`.
     fn lay_out(&self, folder: &Path) -> Result<(), ImageError> {
         let fail = |e: std::io::Error| CacheError::new(folder, e);
+        step("files.write").map_err(fail)?;
         let index = unpack_files(&self.files, &folder.join("files")).map_err(fail)?;
         let index = serde_json::to_vec(&index).map_err(|e| fail(e.into()))?;
         std::fs::write(folder.join("files.json"), index).map_err(fail)?;

@@ -289,9 +289,7 @@ fn gateway(
     let copied = region(data, request, request_len)?.to_vec();
     let answer = match verb {
         verb::ADMIT => admit(state, &copied),
-        verb::MEMORY => {
-            Ok(state.memory_limit.sentence().unwrap_or_default().into_bytes())
-        }
+        verb::MEMORY => Ok(state.memory_limit.sentence().unwrap_or_default().into_bytes()),
         verb::PASSES_BATCHES => {
             Ok(if state.channels.passes_batches() { vec![1] } else { Vec::new() })
         }

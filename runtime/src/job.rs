@@ -11,6 +11,7 @@
 //! given a snapshot must name the same command when it meets it, before any code of the user's runs.
 
 use crate::channel::Channels;
+use crate::failpoint::step;
 use crate::fault::Fault;
 use crate::imports::Raised;
 use crate::snapshot::Snapshot;
@@ -189,7 +190,8 @@ impl Jobs {
                 }
             }
         };
-        std::thread::Builder::new().name("davy-jobs".into()).spawn(sweep).is_ok()
+        let thread = std::thread::Builder::new().name("davy-jobs".into());
+        step("jobs.thread").and_then(|()| thread.spawn(sweep)).is_ok()
     }
 }
 

@@ -22,6 +22,7 @@ mod compiled;
 mod cycles;
 mod disk;
 mod engine;
+mod failpoint;
 mod fault;
 mod grants;
 mod guest;
@@ -53,6 +54,8 @@ pub use callback::CallbackRule;
 pub use channel::{Channels, READABLE, Ready, WRITABLE};
 pub use columns::{Node, OutputBatch};
 pub use engine::Engine;
+#[cfg(feature = "failpoints")]
+pub use failpoint::script as failpoints;
 pub use fault::{Fault, ImageError, LimitExceeded};
 pub use grants::{ClockPolicy, DirGrant, Grants, RandomPolicy};
 pub use image::{Image, SnapshotFigures};

@@ -2,6 +2,7 @@
 
 use crate::channel::Channels;
 use crate::engine::THREAD_STACK;
+use crate::failpoint::step;
 use crate::fault::Fault;
 use crate::grants::Grants;
 use crate::guest::Guest;
@@ -130,7 +131,10 @@ impl Sandbox {
         });
         let state = guest.first_state()?;
         let (channels, outcome) = (Arc::clone(&sandbox.channels), Arc::clone(&sandbox.outcome));
-        std::thread::Builder::new()
+        let thread = step("guest.thread").map(|()| std::thread::Builder::new());
+        let failed = |e| Fault::host(format!("starting a guest thread: {e}"));
+        thread
+            .map_err(failed)?
             .name(name)
             .stack_size(THREAD_STACK)
             .spawn(move || {
@@ -141,7 +145,7 @@ impl Sandbox {
                 outcome.done.notify_all();
                 channels.end_output();
             })
-            .map_err(|e| Fault::host(format!("starting a guest thread: {e}")))?;
+            .map_err(failed)?;
         Ok(sandbox)
     }
 
