@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from harness import launch
 from harness.launch import DAVY
 
@@ -141,7 +142,9 @@ def test_the_peak_of_a_task_is_its_sandboxs(tmp_path, version):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_charged_memory_is_sparks(tmp_path, version):
-    found = run(tmp_path, version, "large", "grows", "small", "broken", "twice", "sorted", "greedy", "grows again", **CHARGED)
+    found = run(
+        tmp_path, version, "large", "grows", "small", "broken", "twice", "sorted", "greedy", "grows again", **CHARGED
+    )
     assert found["large"]["result"] == [120, 6]
     for what in ("Peak Execution Memory", "Peak Off Heap Execution Memory"):
         if what in found["large"]["tasks"][0]:
