@@ -73,8 +73,9 @@ guest-tests: setup warm ## the own tests of Python, numpy, pandas, pyarrow in th
 	cargo build --release --locked --example lines -p davy-runtime
 	@. scripts/lib.sh && $(PYTHON) tests/guest/run.py $(SUITE) $(ARGS)
 
-bench: build ## benchmarks of the runtime (criterion)
-	cargo bench --locked -p davy-benches
+bench: build warm ## benchmarks of the runtime: criterion's, 1,000 idle sandboxes, stops
+	@. scripts/lib.sh && DAVY_PYSPARK=$$(echo $$(scripts/venv spark-4.3.0)/lib/python3.11/site-packages/pyspark/python/lib/*.zip | tr ' ' :) \
+		cargo bench --locked -p davy-benches
 	@$(PYTHON) benches/runtime/keep.py
 
 bench-guest: setup warm ## Python, numpy, pandas and pyarrow in the guest, next to the same outside
@@ -82,7 +83,7 @@ bench-guest: setup warm ## Python, numpy, pandas and pyarrow in the guest, next 
 	@. scripts/lib.sh && $(PYTHON) benches/guest/run.py speed && $(PYTHON) benches/guest/run.py kernels
 
 bench-spark: setup build warm ## benchmarks on Spark, side by side with stock
-	@$(PYTHON) benches/spark/bench.py pickled && $(PYTHON) benches/spark/bench.py columnar && $(PYTHON) benches/spark/bench.py model
+	@$(PYTHON) benches/spark/bench.py pickled && $(PYTHON) benches/spark/bench.py columnar && $(PYTHON) benches/spark/bench.py model && $(PYTHON) benches/spark/soak.py
 
 clean: ## remove what was built here (caches outside the tree stay)
 	rm -rf target jni-bridge/plugin/target

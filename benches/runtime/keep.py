@@ -1,4 +1,4 @@
-"""Keeps criterion's figures of the last run: one JSON file under benches/runs, nanoseconds."""
+"""Keeps the figures of the last run: one JSON file under benches/runs, criterion's in nanoseconds."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ def main() -> None:
         sample = json.loads((estimates.parent / "sample.json").read_text())
         found[name]["samples"] = [round(t / n, 1) for t, n in zip(sample["times"], sample["iters"], strict=True)]
         print(f"{name}: median {found[name]['median'] / 1e6:.3f} ms")
+    checkout = ROOT / "target/checkout.json"
+    if checkout.exists():
+        found["checkout to first byte, sorted, ms"] = json.loads(checkout.read_text())
+    for figures in sorted((ROOT / "target/davy-benches").glob("*.json")):
+        found[figures.stem] = json.loads(figures.read_text())
     runs = ROOT / "benches/runs"
     runs.mkdir(exist_ok=True)
     path = runs / f"{datetime.date.today()}-runtime.json"

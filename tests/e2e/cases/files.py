@@ -1,5 +1,6 @@
 """Files that a job ships to its executors."""
 
+import atexit
 import os
 import shutil
 import tempfile
@@ -12,6 +13,8 @@ from harness.registry import case
 
 
 class Folder:
+    """A folder that lives as long as the driver: an executor that starts later fetches what was shipped from it."""
+
     def __init__(self, within=None):
         self.within = within
 
@@ -20,7 +23,7 @@ class Folder:
         return self
 
     def __exit__(self, *_):
-        shutil.rmtree(self.path, ignore_errors=True)
+        atexit.register(shutil.rmtree, self.path, ignore_errors=True)
 
     def write(self, name, text):
         path = os.path.join(self.path, name)

@@ -16,11 +16,21 @@ from harness.launch import DAVY, QUICK_ENV, STOCK, Outcomes, run_cases, stop_pro
 FEW = 100
 
 
+# No case begins before both executors are there.
+BOTH_EXECUTORS = {
+    "spark.cores.max": "2",
+    "spark.scheduler.minRegisteredResourcesRatio": "1.0",
+    "spark.scheduler.maxRegisteredResourcesWaitingTime": "120s",
+}
+
+
 def on_a_cluster(folder: pathlib.Path) -> dict[str, Outcomes]:
     """Stock's and Davy's outcomes, one after the other on the same cluster."""
     names = [name for name in registry.names("4.3.0") if registry.CASES[name].cluster]
     with standalone("4.3.0", folder, env=QUICK_ENV) as master:
-        return {mode: run_cases("4.3.0", mode, master, folder / mode, names) for mode in (STOCK, DAVY)}
+        return {
+            mode: run_cases("4.3.0", mode, master, folder / mode, names, conf=BOTH_EXECUTORS) for mode in (STOCK, DAVY)
+        }
 
 
 class Jobs:

@@ -25,11 +25,11 @@ GROUPS: dict[str, dict[str, str]] = {
     "archive": {"spark.archives": "{archive}#toolbox"},
     # Only with Davy: every limit set low enough to be met within seconds.
     "limited": {
-        "spark.davy.deadline": "4s",
         "spark.davy.memory": "192m",
         "spark.davy.outputBytes": "8m",
         "spark.davy.scratchBytes": "64m",
     },
+    "deadline": {"spark.davy.deadline": "4s", "spark.davy.memory": "192m", "spark.davy.outputBytes": "8m"},
     "cpu": {"spark.davy.cpuTime": "2s"},
     # Call-backs through network ports, as before Spark 4.1.
     "ports": {"spark.python.unix.domain.socket.enabled": "false"},

@@ -10,7 +10,6 @@ import com.fasterxml.jackson.databind.ObjectMapper
  * @param copy time in which Arrow batches were copied, in and out
  * @param validate time in which Arrow batches of the guest's were validated
  * @param start from the start until the worker could take its first byte; 0 before
- * @param bytesIn bytes that the guest was given
  * @param job what became of the job snapshot of the task: `used`, `made`, `refused: ` and the
  *   reason, or empty
  */
@@ -20,7 +19,6 @@ final case class Figures(
     copy: Long,
     validate: Long,
     start: Long,
-    bytesIn: Long,
     job: String
 )
 
@@ -37,7 +35,6 @@ object Figures {
       number("copy_us"),
       number("validate_us"),
       number("start_us"),
-      number("bytes_in"),
       found.path("job_snapshot").asText
     )
   }

@@ -42,6 +42,8 @@ final class IdlePool[T](max: Int, keepNanos: Long, nanoTime: () => Long) {
     left
   }
 
+  def size: Int = idle.synchronized(idle.size)
+
   /** Empties the pool. */
   def clear(discard: T => Unit): Unit = {
     val all = idle.synchronized {

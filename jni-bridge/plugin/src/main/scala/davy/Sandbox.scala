@@ -36,7 +36,7 @@ final class Sandbox(
   @volatile private var ready = false
   @volatile private var stopReason: String = _
   @volatile private var account: TaskMemory.Account = TaskMemory.None
-  @volatile private var resting = false
+  @volatile private var resting = true
 
   /** Ready ones of `ops` (see [[Sandboxes]]) within `millis`; 0 if none is. */
   def await(ops: Int, millis: Long): Int = use { g =>
@@ -104,6 +104,16 @@ final class Sandbox(
   /** Makes a waiting [[await]] of another thread return. */
   def wake(): Unit = ifStarted(g => g.sandboxes.wake(g.handle))
 
+  /** Starts the guest before any task uses it. No task's time runs. */
+  def startAhead(): Unit = {
+    if (!enter()) throw gone
+    try startLock.synchronized(if (guest == null) begin())
+    finally leave()
+  }
+
+  /** Whether the guest waits for its first byte, or has had it. */
+  def hasBooted: Boolean = figures.exists(_.start > 0)
+
   /** The task that uses this sandbox next has its limits to itself. */
   def beginTask(): Unit = ready = false
 
@@ -118,8 +128,8 @@ final class Sandbox(
     resting = true
   }
 
-  /** Whether no task uses it now. */
-  def isResting: Boolean = resting
+  /** Whether it lives and no task uses it. */
+  def isResting: Boolean = guest != null && resting
 
   /** Traps the guest: its channel ends with the fault "stopped". */
   def stop(reason: String): Unit = {
@@ -134,8 +144,11 @@ final class Sandbox(
   /** Whether it could serve another task: it runs, and has nothing left to say. */
   def isIdle: Boolean =
     stopReason == null && !closed.get && guest != null &&
-      (try await(Sandboxes.Readable, 0) == 0
-      catch { case _: DavyException => false })
+      // No use of a task's: it opens no account, and so it cannot wait.
+      enter() &&
+      (try guest.sandboxes.await(guest.handle, Sandboxes.Readable, 0) == 0
+      catch { case _: DavyException => false }
+      finally leave())
 
   /** Stops the guest and frees the handle. Closing again does nothing. */
   def close(reason: String): Unit = if (!closed.get) {
@@ -158,13 +171,7 @@ final class Sandbox(
 
   private def started(): Guest = {
     if (!ready) startLock.synchronized {
-      if (guest == null) {
-        if (stopReason != null) throw gone
-        val begun = boot()
-        guest = begun
-        val reason = stopReason
-        if (reason != null) begun.sandboxes.stop(begun.handle, reason)
-      }
+      if (guest == null) begin()
       if (!ready) {
         guest.sandboxes.beginTask(guest.handle, limits.deadlineMillis, limits.cpuMillis)
         account = memory.open(guest)
@@ -173,6 +180,14 @@ final class Sandbox(
       }
     }
     guest
+  }
+
+  private def begin(): Unit = {
+    if (stopReason != null) throw gone
+    val begun = boot()
+    guest = begun
+    val reason = stopReason
+    if (reason != null) begun.sandboxes.stop(begun.handle, reason)
   }
 
   private def gone = DavyException.stopped(Option(stopReason).getOrElse("it was closed"))

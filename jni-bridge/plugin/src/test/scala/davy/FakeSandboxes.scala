@@ -103,7 +103,7 @@ final class FakeSandboxes(room: Int = Int.MaxValue) extends Sandboxes {
     wanted = 0
   }
   override def memoryHeld(sandbox: Long): Array[Long] = synchronized(Array(has, has, wanted))
-  override def stats(sandbox: Long): String = "{}"
+  override def stats(sandbox: Long): String = """{"start_us": 1}"""
   override def engineStats(): String = "{}"
   override def putBatch(sandbox: Long, buffers: Array[Long]): Boolean = true
   override def passBatches(sandbox: Long): Unit = ()

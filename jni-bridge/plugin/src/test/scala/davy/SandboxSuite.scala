@@ -40,6 +40,20 @@ class SandboxSuite extends munit.FunSuite {
     assertEquals((e.fault, e.getMessage), ("stopped", "The sandbox was stopped: over"))
   }
 
+  test("one that starts ahead of its task has no limits until the task uses it") {
+    val f = new Guarded
+    assert(!f.sandbox.hasBooted)
+    f.sandbox.startAhead()
+    f.sandbox.startAhead()
+    assert(f.sandbox.hasBooted)
+    assertEquals(f.native.called, Seq("start"))
+    f.sandbox.beginTask()
+    assertEquals(f.sandbox.write(ByteBuffer.wrap("x".getBytes)), 1)
+    f.sandbox.close("over")
+    intercept[DavyException](f.sandbox.startAhead())
+    assertEquals(f.native.called, Seq("start", "beginTask 30 20", "stop: over", "release"))
+  }
+
   test("one that was never used is closed without a guest") {
     val f = new Guarded
     f.sandbox.close("unused")

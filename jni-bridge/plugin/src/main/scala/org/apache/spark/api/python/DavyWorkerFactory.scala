@@ -1,7 +1,9 @@
 package org.apache.spark.api.python
 
 import java.util.concurrent.{ScheduledThreadPoolExecutor, TimeUnit}
-import java.util.concurrent.atomic.AtomicBoolean
+import java.util.concurrent.atomic.{AtomicBoolean, AtomicInteger}
+
+import scala.util.control.NonFatal
 
 import davy.IdlePool
 
@@ -21,16 +23,59 @@ private[spark] final class DavyWorkerFactory(
 ) extends PythonWorkerFactory(pythonExec, workerModule, daemonModule, envVars, useDaemonEnabled) {
   import DavyWorkerFactory._
 
+  // Those that served a task, and those that have started before any task asked for them.
   private val idle = new IdlePool[DavyWorker](runtime.maxIdle, IdleNanos, () => System.nanoTime())
+  private val ahead = new IdlePool[DavyWorker](runtime.maxIdle, IdleNanos, () => System.nanoTime())
+  private val handedOut = new AtomicInteger
   private val sweeping = new AtomicBoolean
   @volatile private var stopped = false
 
   override def create(): (PythonWorker, Option[ProcessHandle]) = {
-    val reused = idle.take(_.davyChannel.sandbox.isIdle)(_.stop())
-    reused.foreach(_.davyChannel.sandbox.beginTask())
-    val worker = reused.getOrElse(runtime.start(workerModule, envVars, runtime.reuse))
+    val worker = takeFrom(idle).getOrElse {
+      val fresh = takeFrom(ahead).getOrElse(runtime.start(workerModule, envVars, runtime.reuse))
+      handedOut.incrementAndGet()
+      startAhead(after = fresh)
+      fresh
+    }
     worker.refreshNonBlocking()
     (worker, DavyWorkerHandle.of(worker))
+  }
+
+  private def takeFrom(pool: IdlePool[DavyWorker]): Option[DavyWorker] = {
+    val found = pool.take(_.davyChannel.sandbox.isIdle)(_.stop())
+    found.foreach(_.davyChannel.sandbox.beginTask())
+    found
+  }
+
+  /**
+   * Starts one more for the next task, beside the tasks. Not before `after` has booted: it starts
+   * from the same snapshot, which the first guest makes.
+   */
+  private def startAhead(after: DavyWorker): Unit = if (!stopped && wantsAhead) {
+    val _ = background.schedule(
+      (() =>
+        if (after.davyChannel.sandbox.hasBooted) {
+          if (!stopped && wantsAhead) putAhead()
+        } else if (!after.isStopped) startAhead(after)): Runnable,
+      AheadMillis,
+      TimeUnit.MILLISECONDS
+    )
+  }
+
+  /** Reused sandboxes are as many as tasks at once; of the others, each task needs a new one. */
+  private def wantsAhead: Boolean =
+    ahead.size + (if (runtime.reuse) handedOut.get else 0) < runtime.maxIdle
+
+  private def putAhead(): Unit = {
+    val worker = runtime.start(workerModule, envVars, runtime.reuse)
+    try {
+      worker.davyChannel.sandbox.startAhead()
+      ahead.put(worker)(_.stop())
+    } catch {
+      // Whatever it is, the next task meets it too, and tells it.
+      case NonFatal(_) => worker.stop()
+    }
+    if (stopped) ahead.clear(_.stop()) else sweepLater()
   }
 
   /** A worker for one conversation, never reused. */
@@ -67,17 +112,18 @@ private[spark] final class DavyWorkerFactory(
   override def stop(): Unit = {
     stopped = true
     idle.clear(_.stop())
+    ahead.clear(_.stop())
     runtime.close()
   }
 
   /** One look a minute, while there is anything to look at. */
   private def sweepLater(): Unit = if (sweeping.compareAndSet(false, true)) {
-    sweeper.schedule((() => sweep()): Runnable, IdleNanos, TimeUnit.NANOSECONDS)
+    background.schedule((() => sweep()): Runnable, IdleNanos, TimeUnit.NANOSECONDS)
   }
 
   private def sweep(): Unit = {
     sweeping.set(false)
-    if (idle.expire(_.stop())) sweepLater()
+    if (idle.expire(_.stop()) | ahead.expire(_.stop())) sweepLater()
   }
 }
 
@@ -86,16 +132,19 @@ private[spark] object DavyWorkerFactory {
   /** As long as stock Spark keeps idle workers. */
   private val IdleNanos = TimeUnit.MINUTES.toNanos(1)
 
-  private val sweeper = {
+  /** Between two looks whether the first sandbox has booted: less than a task takes. */
+  private val AheadMillis = 10L
+
+  private val background = {
     val pool = new ScheduledThreadPoolExecutor(
       1,
       (task: Runnable) => {
-        val thread = new Thread(task, "davy-idle-sweeper")
+        val thread = new Thread(task, "davy-workers")
         thread.setDaemon(true)
         thread
       }
     )
-    // The thread goes when no factory has idle sandboxes.
+    // The thread goes when no factory has anything to start or to look after.
     pool.setKeepAliveTime(10, TimeUnit.SECONDS)
     pool.allowCoreThreadTimeOut(true)
     pool
