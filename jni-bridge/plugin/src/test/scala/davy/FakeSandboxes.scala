@@ -85,6 +85,7 @@ final class FakeSandboxes(room: Int = Int.MaxValue) extends Sandboxes {
   override def release(sandbox: Long): Unit = locked(calls += "release")
   override def beginTask(sandbox: Long, deadlineMillis: Long, cpuMillis: Long): Unit =
     locked(calls += s"beginTask $deadlineMillis $cpuMillis")
+
   /** What the guest waits for; answered by a grant or a refusal. */
   var wanted = 0L
   var has = 0L
