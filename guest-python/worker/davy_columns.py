@@ -8,7 +8,8 @@ streams is replaced; what it does with the batches is its own.
 Frames, big-endian: size (i32) and bytes of the schema, or for a schema of before -1 less its number
 in the order of arrival; then for each batch 1, rows (u32), bytes
 (u64), numbers of nodes and buffers (u32 each), length and nulls of each node, place and length of
-each buffer (u64 each); at the end 0.
+each buffer (u64 each); at the end 0. Small groups come many in one batch, a pack: 4 in place of the 1,
+and then 5 and rows (u32) for each batch that is the next slice of it.
 """
 
 import functools
@@ -19,21 +20,30 @@ import _davy
 
 # Verbs of the host's gateway.
 _TAKE_BATCH, _GIVE_SCHEMA, _GIVE_BATCH, _PASSES_BATCHES = 7, 8, 9, 10
-# Frames of the results.
-_END, _BATCH, _STREAM, _SCHEMA = 0, 1, 2, 3
+# Frames.
+_END, _BATCH, _STREAM, _SCHEMA, _PACK, _SLICE = 0, 1, 2, 3, 4, 5
 _NOT_SUPPORTED = 58
 # Bytes of an ArrowArray struct on a 32-bit machine.
 _ARRAY = 64
 
+# Results of as many bytes or groups go to the host together.
+_HELD_BYTES, _HELD = 256 << 10, 1024
+
 _input = _output = None
 _columnar = False
 _schemas = []  # of this command's input
+_pack, _next_row = None, 0
+_results = None
+
+
+_U32 = struct.Struct(">I")
 
 
 def begin(infile, outfile):
     """A command begins."""
-    global _input, _output, _columnar
+    global _input, _output, _columnar, _pack, _results
     _input, _output = infile, outfile
+    _pack = _results = None
     _schemas.clear()
     _columnar = bool(_davy.gateway(_PASSES_BATCHES, b""))
 
@@ -68,7 +78,8 @@ def install():
     @functools.wraps(start)
     def begin_results(self, sink, schema, **options):
         if _columnar and sink is _output:
-            self._davy = _Results(sink, schema)
+            global _results
+            self._davy = _results = _Results(sink, schema)
         else:
             start(self, sink, schema, **options)
 
@@ -85,17 +96,30 @@ def _load(stream):
     if size >= 0:
         _schemas.append(pa.ipc.read_schema(pa.py_buffer(stream.read(size))))
     schema = _schemas[-1 if size >= 0 else -1 - size]
-    types = schema.types
-    while struct.unpack(">I", stream.read(4))[0] == _BATCH:
-        rows, size, nodes, buffers = struct.unpack(">IQII", stream.read(20))
-        numbers = struct.unpack(f">{2 * (nodes + buffers)}Q", stream.read(16 * (nodes + buffers)))
-        memory = pa.py_buffer(_davy.gateway(_TAKE_BATCH, b"", size)) if size else None
-        places = iter(numbers[2 * nodes :])
-        slices = (memory.slice(at, length) if length else None for at, length in zip(places, places))
-        numbers = iter(numbers[: 2 * nodes])
-        columns = [_array(pa, kind, numbers, slices) for kind in types]
-        # A batch without columns would forget its rows; the host sends none.
-        yield pa.RecordBatch.from_arrays(columns, schema=schema)
+    global _pack, _next_row
+    while frame := _U32.unpack(stream.read(4))[0]:
+        if frame == _SLICE:
+            rows = _U32.unpack(stream.read(4))[0]
+            begin, _next_row = _next_row, _next_row + rows
+            yield _pack.slice(begin, rows)
+        elif frame == _PACK:
+            if _results is not None:
+                _results.give()  # those of the pack before
+            _pack, _next_row = _take(pa, stream, schema), 0
+        else:
+            yield _take(pa, stream, schema)
+
+
+def _take(pa, stream, schema):
+    rows, size, nodes, buffers = struct.unpack(">IQII", stream.read(20))
+    numbers = struct.unpack(f">{2 * (nodes + buffers)}Q", stream.read(16 * (nodes + buffers)))
+    memory = pa.py_buffer(_davy.gateway(_TAKE_BATCH, b"", size)) if size else None
+    places = iter(numbers[2 * nodes :])
+    slices = (memory.slice(at, length) if length else None for at, length in zip(places, places))
+    numbers = iter(numbers[: 2 * nodes])
+    columns = [_array(pa, kind, numbers, slices) for kind in schema.types]
+    # A batch without columns would forget its rows; the host sends none.
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def _array(pa, kind, numbers, buffers):
@@ -118,6 +142,7 @@ class _Results:
         import pyarrow as pa
 
         self._pa, self._stream, self._schema, self._ipc = pa, stream, schema, None
+        self._held, self._bytes = [], 0
         plain = pa.schema([field.remove_metadata() for field in schema])
         try:
             _davy.gateway(_GIVE_SCHEMA, plain.serialize())
@@ -138,6 +163,23 @@ class _Results:
         if not batch.schema.equals(self._schema):
             # As Arrow's own writer says it.
             raise self._pa.ArrowInvalid("Tried to write record batch with different schema")
+        if _pack is None:
+            return self._give(batch)
+        # As many small results as there were groups in the pack: one hand-over for all.
+        self._held.append(batch)
+        self._bytes += batch.nbytes
+        if self._bytes >= _HELD_BYTES or len(self._held) >= _HELD:
+            self.give()
+
+    def give(self):
+        """Gives the host what was held."""
+        held, self._held, self._bytes = self._held, [], 0
+        if len(held) > 1:
+            held = self._pa.Table.from_batches(held).combine_chunks().to_batches()
+        for batch in held:
+            self._give(batch)
+
+    def _give(self, batch):
         address = self._place.address
         batch._export_to_c(address)
         try:
@@ -151,5 +193,6 @@ class _Results:
         if self._ipc is not None:
             self._ipc.close()
         else:
+            self.give()
             self._stream.write(struct.pack(">I", _END))
 

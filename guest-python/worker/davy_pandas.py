@@ -28,12 +28,15 @@ class _Conversions:
         import pandas as pd
         import pyarrow as pa
         from pandas._libs.internals import BlockPlacement
+        from pandas.core.generic import NDFrame
+        from pandas.core.indexes.api import default_index
         from pandas.core.internals.blocks import new_block_2d
-        from pandas.core.internals.managers import BlockManager
+        from pandas.core.internals.managers import BlockManager, SingleBlockManager
         from pyspark.sql import types
 
         self.np, self.pd, self.pa = np, pd, pa
         self.manager, self.block, self.placement = BlockManager, new_block_2d, BlockPlacement
+        self.single, self.begin, self.index = SingleBlockManager, NDFrame.__init__, default_index
         self.conversion = conversion
         integers = {
             types.ByteType: (np.dtype("int8"), pa.int8()),
@@ -48,6 +51,9 @@ class _Conversions:
         }
         self.flags = {types.BooleanType: (np.dtype("bool"), pa.bool_())}
         self.to_arrow = self.numbers | self.flags
+        # Python's and numpy's own values that pandas keeps as they are.
+        whole, real = np.dtype("int64"), np.dtype("float64")
+        self.scalars = {float: real, np.float64: real, int: whole, np.int64: whole}
         self.text, self.struct = types.StringType, types.StructType
         self.object = np.dtype(object)
         self.schema = None  # the last one, and what PySpark makes of it
@@ -57,7 +63,7 @@ class _Conversions:
         conversion, pd = self.conversion, self.pd
         to_arrow = conversion.PandasToArrowConversion.convert
         to_pandas = conversion.ArrowBatchTransformer.to_pandas
-        concat = pd.concat
+        concat, begin = pd.concat, pd.Series.__init__
 
         @functools.wraps(to_arrow)
         def convert(data, schema, **options):
@@ -78,6 +84,14 @@ class _Conversions:
                 frame = self.frame(objs)
             return concat(objs, *args, **options) if frame is None else frame
 
+        @functools.wraps(begin)
+        def begin_series(self, data=None, *args, **options):
+            one = type(data) is list and len(data) == 1 and not args and not options
+            if not (one and scalar(self, data)):
+                begin(self, data, *args, **options)
+
+        scalar = self.scalar
+        pd.Series.__init__ = begin_series
         conversion.PandasToArrowConversion.convert = staticmethod(convert)
         conversion.ArrowBatchTransformer.to_pandas = staticmethod(to_series)
         pd.concat = concat_columns
@@ -118,12 +132,33 @@ class _Conversions:
             if column.null_count:
                 return None
             # A copy, as in PySpark: the function may write into it.
-            return self.pd.Series(column.to_numpy().copy(), name=field.name, copy=False)
+            series = self.pd.Series.__new__(self.pd.Series)
+            self.fill(series, column.to_numpy().copy(), field.name)
+            return series
         if kind is self.text:
             series = column.to_pandas(**_PANDAS_OPTIONS)
             series.name = field.name
             return series
         return None
+
+    def fill(self, series, values, name):
+        """``series.__init__(values, name=name, copy=False)`` for an array of numbers."""
+        index = self.index(len(values))
+        self.begin(series, self.single.from_array(values, index))
+        object.__setattr__(series, "_name", name)
+
+    def scalar(self, series, data):
+        """``series.__init__(data)`` for a list of one number, as PySpark makes of each aggregate."""
+        value = data[0]
+        dtype = self.scalars.get(type(value))
+        if dtype is None or type(series) is not self.pd.Series:
+            return False
+        try:
+            values = self.np.array(data, dtype)
+        except OverflowError:
+            return False  # an integer for which pandas takes another type
+        self.fill(series, values, None)
+        return True
 
     def batch(self, data, schema, options):
         """A record batch of the values as they are, or None where more is to be done."""

@@ -14,12 +14,6 @@ import org.apache.spark.api.python._
 import org.apache.spark.sql.execution.metric.SQLMetric
 
 /**
- * What the guest gets at once: the batches of each table. A scalar function and a map have one group
- * of one table; a cogrouped function has groups of two.
- */
-private[davy] final case class Group(tables: Seq[Iterator[InputBatch]])
-
-/**
  * Runs an Arrow function in a sandbox: the command, exceptions, accumulators and the end go through
  * the byte channel as Spark sends them; batches go through linear memory, each announced by a frame
  * on the channel.
@@ -38,7 +32,7 @@ private[davy] final class BatchRunner(
     keeps: Boolean,
     allocator: BufferAllocator,
     columnMetrics: ColumnMetrics
-) extends BasePythonRunner[Group, OutputBatch](
+) extends BasePythonRunner[Input, OutputBatch](
       stock.funcs,
       stock.evalType,
       stock.argOffsets,
@@ -78,7 +72,7 @@ private[davy] final class BatchRunner(
   override protected def newWriter(
       env: SparkEnv,
       worker: PythonWorker,
-      input: Iterator[Group],
+      input: Iterator[Input],
       partition: Int,
       context: TaskContext
   ): Writer = new Writer(env, worker, input, partition, context) {
@@ -92,6 +86,8 @@ private[davy] final class BatchRunner(
     private val schemas = mutable.ArrayBuffer[Wire]()
     private var tables: Iterator[(Wire, Iterator[InputBatch])] = Iterator.empty
     private var table: Option[(Wire, Iterator[InputBatch])] = None
+    // A group of the last pack goes on in the next.
+    private var goesOn = false
     context.addTaskCompletionListener[Unit](_ => withdraw(sandbox))
 
     override protected def writeCommand(out: DataOutputStream): Unit = writeStock(out)
@@ -107,7 +103,7 @@ private[davy] final class BatchRunner(
 
     private def writeFrame(out: DataOutputStream): Boolean = table match {
       case Some((wire, batches)) if hasNext(batches) =>
-        writeBatch(out, wire, batches)
+        send(out, wire, timed(batches.next()), BatchRunner.Batch)
         true
       case Some(_) =>
         out.writeInt(BatchRunner.End)
@@ -117,28 +113,49 @@ private[davy] final class BatchRunner(
     }
 
     /** False if there is no more. */
-    private def nextTable(out: DataOutputStream): Boolean = {
-      if (!tables.hasNext) {
-        val more = hasNext(input)
-        if (grouped) out.writeInt(if (more) wires.length else BatchRunner.End)
-        if (!more) return false
-        tables = wires.iterator.zip(input.next().tables)
+    private def nextTable(out: DataOutputStream): Boolean =
+      if (tables.hasNext) {
+        table = Some(tables.next())
+        table.foreach { case (wire, _) => begin(out, wire) }
+        true
+      } else if (hasNext(input)) {
+        timed(input.next()) match {
+          case Group(batches) =>
+            if (grouped) out.writeInt(wires.length)
+            tables = wires.iterator.zip(batches)
+            nextTable(out)
+          case pack: Pack =>
+            writePack(out, pack)
+            true
+        }
+      } else {
+        if (grouped) out.writeInt(BatchRunner.End)
+        false
       }
-      table = Some(tables.next())
-      table.foreach { case (wire, _) =>
-        val number = schemas.indexOf(wire)
-        wire.begin(out, number, first = number < 0)
-        if (number < 0) schemas += wire
-      }
-      true
+
+    private def begin(out: DataOutputStream, wire: Wire): Unit = {
+      val number = schemas.indexOf(wire)
+      wire.begin(out, number, first = number < 0)
+      if (number < 0) schemas += wire
     }
 
-    private def writeBatch(
-        out: DataOutputStream,
-        wire: Wire,
-        batches: Iterator[InputBatch]
-    ): Unit = {
-      val batch = timed(batches.next())
+    private def writePack(out: DataOutputStream, pack: Pack): Unit = {
+      var i = 0
+      while (i < pack.slices.length) {
+        if (!goesOn) {
+          out.writeInt(wires.length)
+          begin(out, wires.head)
+        }
+        if (i == 0) send(out, wires.head, pack.batch, BatchRunner.Pack)
+        out.writeInt(BatchRunner.Slice)
+        out.writeInt(pack.slices(i))
+        goesOn = !pack.ends(i)
+        if (!goesOn) out.writeInt(BatchRunner.End)
+        i += 1
+      }
+    }
+
+    private def send(out: DataOutputStream, wire: Wire, batch: InputBatch, frame: Int): Unit = {
       val put = wire.describe(batch)
       if (put.bytes == 0 && !keeps) batch.close() // the guest takes nothing of it
       else {
@@ -147,7 +164,7 @@ private[davy] final class BatchRunner(
       }
       bytes += put.bytes
       columnMetrics.sent(batch.rows, put.bytes)
-      put.announce(out)
+      put.announce(out, frame)
     }
 
     /** The child computes its rows then. */
@@ -245,6 +262,8 @@ private[davy] object BatchRunner {
   val Batch = 1
   val Stream = 2
   val Schema = 3
+  val Pack = 4
+  val Slice = 5
 
   /** Bytes of small groups that are announced by one write. */
   val Together: Long = 256 << 10
@@ -279,7 +298,7 @@ private[davy] final case class ColumnMetrics(metrics: Map[String, SQLMetric]) {
     metrics("davyValidate") += validate * 1000
     metrics("davyGuest") += math.max(micros(_.cpu) - copy - validate, 0) * 1000
     metrics("davyPeakMemory") += after.memory
-    if (before.forall(_.bytesIn == 0)) metrics("davyStart") += after.start * 1000
+    if (before.forall(_.start == 0)) metrics("davyStart") += after.start * 1000
     if (after.job == "used" || after.job == "made") metrics("davyJobSnapshot") += 1
   }
   def received(rows: Int, bytes: Long): Unit = {

@@ -21,6 +21,12 @@ private[davy] abstract class ColumnWriter(val vector: FieldVector) {
   /** Bytes of the first `rows` values, as Spark counts them for its limit on a batch. */
   def sizeInBytes(rows: Int): Long
 
+  /** What [[sizeInBytes]] needs to know, later, of the values before `from`. */
+  def mark(from: Int): Long = sizeInBytes(from)
+
+  /** Bytes of the values from `from` on, if they were a vector of their own. */
+  def sizeInBytes(rows: Int, from: Int, mark: Long): Long = sizeInBytes(rows) - mark
+
   /** Bytes of a value if every value has the same; bits of validity apart. */
   def fixedWidth: Option[Int] = None
 }
@@ -121,6 +127,9 @@ private[davy] abstract class FixedWriter(vector: BaseFixedWidthVector, width: In
 
   final override def fixedWidth: Option[Int] = Some(width)
 
+  final override def sizeInBytes(rows: Int, from: Int, mark: Long): Long =
+    sizeInBytes(rows - from)
+
   private def locate(): Unit = {
     values = vector.getDataBufferAddress
     validity.address = vector.getValidityBufferAddress
@@ -199,6 +208,15 @@ private[davy] abstract class VariableWriter(vector: BaseVariableWidthVector)
   final override def sizeInBytes(rows: Int): Long =
     if (rows == 0) 0
     else ColumnWriter.bitmapBytes(rows) + 4L * (rows + 1) + (if (endsWithNull) 0 else end)
+
+  final override def mark(from: Int): Long = end
+
+  final override def sizeInBytes(rows: Int, from: Int, mark: Long): Long = {
+    val own = rows - from
+    if (own == 0) 0
+    else
+      ColumnWriter.bitmapBytes(own) + 4L * (own + 1) + (if (endsWithNull) 0 else end - mark)
+  }
 
   private def locate(): Unit = {
     offsets = vector.getOffsetBufferAddress

@@ -2,7 +2,10 @@ package org.apache.spark.sql.davy
 
 import java.util.ArrayDeque
 import scala.collection.mutable.ArrayBuffer
+import scala.jdk.CollectionConverters._
 
+import davy.DavyException
+import org.apache.spark.TaskContext
 import org.apache.spark.api.python.ChainedPythonFunctions
 import org.apache.spark.rdd.RDD
 import org.apache.spark.sql.catalyst.InternalRow
@@ -71,19 +74,42 @@ private[davy] final case class AggregateStage(
         else GroupedIterator(rows, grouping, childOutput)
       val groups = all.map { case (key, group) =>
         keys.add(key.copy())
-        Group(Seq(table.batches(group.map(arguments))))
+        group.map(arguments(_): InternalRow)
       }
       val stock = StockRunner.scalar(call.funcs, call.arguments, call.schema, run.settings)
       val finish = UnsafeProjection.create(results, joined)
       val pair = new JoinedRow
-      task.results(stock, Seq(table), groups).map { batch =>
-        try {
-          val columns = batch.columns.map(c => c: ColumnVector)
-          val aggregated = new ColumnarBatch(columns, batch.rows).rowIterator.next()
+      new AggregatedRows(task.results(stock, Seq(table), table.groups(groups)), task.context).map {
+        aggregated =>
+          if (keys.isEmpty) throw DavyException.guest("it gave more results than it has groups")
           finish(pair(keys.remove(), aggregated))
-        } finally batch.close()
       }
     }
+}
+
+/** The rows of batches, a batch at a time; a row is valid until the next is asked for. */
+private[davy] final class AggregatedRows(batches: Iterator[OutputBatch], context: TaskContext)
+    extends Iterator[InternalRow] {
+  private var batch: OutputBatch = _
+  private var rows: Iterator[InternalRow] = Iterator.empty
+  context.addTaskCompletionListener[Unit](_ => close())
+
+  override def hasNext: Boolean = {
+    while (!rows.hasNext && batches.hasNext) {
+      close()
+      batch = batches.next()
+      val columns = batch.columns.map(c => c: ColumnVector)
+      rows = new ColumnarBatch(columns, batch.rows).rowIterator.asScala
+    }
+    rows.hasNext
+  }
+
+  override def next(): InternalRow = if (hasNext) rows.next() else Iterator.empty.next()
+
+  private def close(): Unit = {
+    if (batch != null) batch.close()
+    batch = null
+  }
 }
 
 /** How Spark calls the functions. */

@@ -61,11 +61,9 @@ private[davy] final case class GroupStage(
       val task = run.begin()
       val (columns, offsets) = SparkGroups.columns(childOutput, grouping)
       val table = task.table(Groups.schema(columns), struct)
-      val groups = SparkGroups
-        .of(rows, grouping, childOutput, columns)
-        .map { case (_, group) => Group(Seq(table.batches(group))) }
+      val groups = SparkGroups.of(rows, grouping, childOutput, columns).map(_._2)
       val stock = StockRunner.table(func, offsets, table.schema, run.settings)
-      val results = task.results(stock, Seq(table), groups)
+      val results = task.results(stock, Seq(table), table.groups(groups))
       new StructColumns(results, width, None, run.settings.evalType, task.context)
     }
 }
@@ -101,7 +99,7 @@ private[davy] final class GroupedTask(run: GroupedRun, val context: TaskContext)
   def results(
       stock: StockRunner,
       tables: Seq[GroupTable],
-      groups: Iterator[Group]
+      groups: Iterator[Input]
   ): Iterator[OutputBatch] = {
     val runner = new BatchRunner(
       stock,

@@ -35,6 +35,11 @@ private[davy] final class GroupTable(
   // A group is as large as the one before, probably.
   private var expected = GroupTable.Least
 
+  /** Each group has rows. */
+  def groups(all: Iterator[Iterator[InternalRow]]): Iterator[Input] =
+    if (PackedGroups.serve(limits)) new PackedGroups(all, shape, limits, allocator)
+    else all.map(rows => Group(Seq(batches(rows))))
+
   /** @param evenEmpty whether a group without rows has a batch, too */
   def batches(rows: Iterator[InternalRow], evenEmpty: Boolean = false): Iterator[InputBatch] =
     new InputBatches(rows, shape, identity, limits, allocator, expected, evenEmpty).map { batch =>

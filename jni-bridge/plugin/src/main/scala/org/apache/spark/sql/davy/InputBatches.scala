@@ -22,6 +22,108 @@ private[davy] final case class BatchShape(fields: Array[Field], own: Int, argume
 /** Greatest batch; 0 rows is unlimited, and so are `Int.MaxValue` bytes, as in Spark. */
 private[davy] final case class BatchLimits(rows: Int, bytes: Long)
 
+/** Writes rows into fresh vectors; knows where Spark would end a batch that began at any row. */
+private[davy] final class BatchFiller(
+    shape: BatchShape,
+    extra: InternalRow => InternalRow,
+    limits: BatchLimits,
+    allocator: BufferAllocator,
+    expected: Int
+) {
+  private val vectors = new Array[FieldVector](shape.fields.length)
+  private val writers =
+    try
+      vectors.indices.map { i =>
+        vectors(i) = shape.fields(i).createVector(allocator)
+        ColumnWriter.of(vectors(i), expected)
+      }.toArray
+    catch {
+      case e: Throwable =>
+        close()
+        throw e
+    }
+  private val counted = shape.arguments.map(writers)
+  private val most = if (limits.rows > 0) limits.rows else Int.MaxValue
+  // The bound in rows, and whether bytes must be looked at for each row as well.
+  private val (bound, byRow) =
+    if (limits.bytes >= Int.MaxValue) (most, false)
+    else if (counted.forall(_.fixedWidth.isDefined)) (firstToReach(limits.bytes), false)
+    else (most, true)
+  private var n = 0
+
+  /** Rows so far. */
+  def rows: Int = n
+
+  /** Bytes so far, of the columns that count. */
+  def bytes: Long = sum(_.sizeInBytes(n))
+
+  /** Adds rows until Spark's batch of these would end; answers how many. */
+  def add(rows: Iterator[InternalRow]): Int = {
+    val from = n
+    val before = if (byRow && from > 0) counted.map(_.mark(from)) else null
+    while (
+      n - from < bound && (!byRow || sizeSince(from, before) < limits.bytes) && rows.hasNext
+    ) write(rows.next())
+    n - from
+  }
+
+  def finish(): InputBatch = {
+    writers.foreach(_.finish(n))
+    new InputBatch(vectors, n)
+  }
+
+  def close(): Unit = vectors.filter(_ != null).foreach(_.close())
+
+  private def write(row: InternalRow): Unit = {
+    val own = shape.own
+    var i = 0
+    while (i < own) {
+      writers(i).write(row, i, n)
+      i += 1
+    }
+    if (i < writers.length) {
+      val computed = extra(row)
+      while (i < writers.length) {
+        writers(i).write(computed, i - own, n)
+        i += 1
+      }
+    }
+    n += 1
+  }
+
+  private def sizeSince(from: Int, before: Array[Long]): Long =
+    if (before == null) sum(_.sizeInBytes(n))
+    else {
+      var total = 0L
+      var i = 0
+      while (i < counted.length) {
+        total += counted(i).sizeInBytes(n, from, before(i))
+        i += 1
+      }
+      total
+    }
+
+  private def sum(size: ColumnWriter => Long): Long = {
+    var total = 0L
+    var i = 0
+    while (i < counted.length) {
+      total += size(counted(i))
+      i += 1
+    }
+    total
+  }
+
+  /** The first number of rows that reaches the limit: found by halving, sizes only grow. */
+  private def firstToReach(bytes: Long): Int = {
+    var (below, reaches) = (0, most)
+    while (reaches - below > 1) {
+      val middle = below + (reaches - below) / 2
+      if (sum(_.sizeInBytes(middle)) < bytes) below = middle else reaches = middle
+    }
+    reaches
+  }
+}
+
 /**
  * Rows → Arrow batches, cut where Spark cuts them.
  *
@@ -45,65 +147,15 @@ private[davy] final class InputBatches(
 
   override def next(): InputBatch = {
     none = false
-    val vectors = new Array[FieldVector](shape.fields.length)
-    try fill(vectors)
-    catch {
+    val filler = new BatchFiller(shape, extra, limits, allocator, math.min(most, expected))
+    try {
+      filler.add(rows)
+      filler.finish()
+    } catch {
       case e: Throwable =>
-        vectors.filter(_ != null).foreach(_.close())
+        filler.close()
         throw e
     }
-  }
-
-  private def fill(vectors: Array[FieldVector]): InputBatch = {
-    val writers = vectors.indices.map { i =>
-      vectors(i) = shape.fields(i).createVector(allocator)
-      ColumnWriter.of(vectors(i), math.min(most, expected))
-    }.toArray
-    val counted = shape.arguments.map(writers)
-    val (bound, byRow) = boundOf(counted)
-    val own = shape.own
-    var n = 0
-    while (n < bound && (!byRow || bytes(counted, n) < limits.bytes) && rows.hasNext) {
-      val row = rows.next()
-      var i = 0
-      while (i < own) {
-        writers(i).write(row, i, n)
-        i += 1
-      }
-      if (i < writers.length) {
-        val computed = extra(row)
-        while (i < writers.length) {
-          writers(i).write(computed, i - own, n)
-          i += 1
-        }
-      }
-      n += 1
-    }
-    writers.foreach(_.finish(n))
-    new InputBatch(vectors, n)
-  }
-
-  /** The bound in rows, and whether bytes must be looked at for each row as well. */
-  private def boundOf(counted: Array[ColumnWriter]): (Int, Boolean) =
-    if (limits.bytes >= Int.MaxValue) (most, false)
-    else if (counted.forall(_.fixedWidth.isDefined)) {
-      // The first number of rows that reaches the limit: found by halving, sizes only grow.
-      var (below, reaches) = (0, most)
-      while (reaches - below > 1) {
-        val middle = below + (reaches - below) / 2
-        if (bytes(counted, middle) < limits.bytes) below = middle else reaches = middle
-      }
-      (reaches, false)
-    } else (most, true)
-
-  private def bytes(counted: Array[ColumnWriter], rows: Int): Long = {
-    var sum = 0L
-    var i = 0
-    while (i < counted.length) {
-      sum += counted(i).sizeInBytes(rows)
-      i += 1
-    }
-    sum
   }
 }
 

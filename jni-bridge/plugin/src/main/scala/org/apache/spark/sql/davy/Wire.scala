@@ -77,8 +77,8 @@ private[davy] final class Put(rows: Int) {
   }
 
   /** The frame that tells the guest what to take. */
-  def announce(out: DataOutputStream): Unit = {
-    out.writeInt(BatchRunner.Batch)
+  def announce(out: DataOutputStream, frame: Int): Unit = {
+    out.writeInt(frame)
     out.writeInt(rows)
     out.writeLong(size)
     out.writeInt(nodes.length / 2)

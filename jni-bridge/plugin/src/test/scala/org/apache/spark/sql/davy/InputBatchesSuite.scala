@@ -168,6 +168,50 @@ class InputBatchesSuite extends munit.FunSuite {
     }
   }
 
+  /** As Spark's GroupedIterator: what is next decides whether a group, even a past one, has rows. */
+  private def asSparkGroups(rows: Iterator[(Int, InternalRow)]): Iterator[Iterator[InternalRow]] = {
+    val ahead = rows.buffered
+    var current = -1
+    new Iterator[Iterator[InternalRow]] {
+      override def hasNext: Boolean = {
+        ahead.headOption.foreach { case (key, _) => current = key }
+        ahead.hasNext
+      }
+      override def next(): Iterator[InternalRow] = {
+        val _ = hasNext
+        new Iterator[InternalRow] {
+          override def hasNext: Boolean = ahead.headOption.exists(_._1 == current)
+          override def next(): InternalRow = ahead.next()._2
+        }
+      }
+    }
+  }
+
+  // Nested values are left out where bytes count: those of a slice are known to a few only.
+  for {
+    (columns, limit, rowsAtMost, packed) <- Seq(
+      (makers.indices, BatchLimits(7, Long.MaxValue), 20, 1),
+      (Seq(3, 4, 6, 7, 8), BatchLimits(0, 300), 40, 1),
+      (Seq(4), BatchLimits(500, Long.MaxValue), 6000, 2)
+    )
+  } test(s"groups in packs are cut where each would be by itself: $limit, columns $columns") {
+    withAllocator { a =>
+      val s = StructType(columns.map(schema(_)))
+      val groups = Seq.fill(20)(rows(1 + random.nextInt(rowsAtMost), 0.2, columns))
+      val fields = arrow(s).getFields.asScala.toArray
+      val shape = BatchShape(fields, fields.length, fields.indices.toArray)
+      val keyed = groups.zipWithIndex.flatMap { case (group, k) => group.map(k -> _) }
+      val packs = new PackedGroups(asSparkGroups(keyed.iterator), shape, limit, a).toList
+      assert(packs.length >= packed, packs.length)
+      val whole = groups.flatMap(cuts(_, s, limit, a)).toList
+      assertEquals(packs.flatMap(_.slices), whole)
+      assertEquals(packs.flatMap(_.ends).count(identity), groups.length)
+      val shownPacks = packs.map(p => shown(p.batch)).mkString(", ")
+      if (columns.length == 1 || packs.length == 1)
+        assertEquals(shownPacks.hashCode, expected(groups.flatten, s, a).hashCode)
+    }
+  }
+
   test("a row that throws leaves nothing behind") {
     withAllocator { a =>
       val data =
@@ -187,7 +231,7 @@ class InputBatchesSuite extends munit.FunSuite {
       val put = new Put(batch.rows)
       batch.columns.foreach(put.column)
       val out = new ByteArrayOutputStream
-      put.announce(new DataOutputStream(out))
+      put.announce(new DataOutputStream(out), BatchRunner.Batch)
       val frame = ByteBuffer.wrap(out.toByteArray)
       assertEquals(frame.getInt, BatchRunner.Batch)
       assertEquals(frame.getInt, 77)
