@@ -3,6 +3,7 @@
 //! that hold data.
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // a failed benchmark may panic
 
+#[allow(dead_code)] // each benchmark uses some of it
 mod lab;
 
 use lab::{Lab, ask, keep};

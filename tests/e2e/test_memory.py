@@ -130,14 +130,18 @@ def test_the_peak_of_a_task_is_its_sandboxs(tmp_path, version):
     assert 120 * MIB <= peaks(small)[0] <= peaks(large)[0] + 4 * MIB
     # Not charged.
     assert peaks(large, "Peak Off Heap Execution Memory") == [0]
-    rested = [seen for seen in gauges(tmp_path) if seen["sandboxes.idle"] == 1]
-    assert rested
-    for seen in rested:
-        assert seen["sandboxes.live"] == 1
-        assert 120 * MIB <= seen["sandboxes.ownBytes"] < 220 * MIB
-        assert 10 * MIB < seen["snapshots.workerBytes"] < 200 * MIB
-        none = ("snapshots.job", "snapshots.jobBytes", "batches.held", "batches.heldBytes")
-        assert [seen[name] for name in none] == [0, 0, 0, 0]
+    looks = gauges(tmp_path)
+    assert any(rests(seen) for seen in looks), looks
+
+
+def rests(seen):
+    """Whether the gauges show the reused sandbox at rest, and some that were started ahead of tasks to come."""
+    return (
+        seen["sandboxes.idle"] == seen["sandboxes.live"] >= 1
+        and 120 * MIB <= seen["sandboxes.ownBytes"] < 300 * MIB
+        and 10 * MIB < seen["snapshots.workerBytes"] < 200 * MIB
+        and not any(seen[n] for n in ("snapshots.job", "snapshots.jobBytes", "batches.held", "batches.heldBytes"))
+    )
 
 
 @pytest.mark.parametrize("version", VERSIONS)
