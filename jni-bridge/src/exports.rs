@@ -280,9 +280,7 @@ extern "system" fn Java_davy_Native_engineStats<'l>(
     env: EnvUnowned<'l>,
     _this: JObject<'l>,
 ) -> JString<'l> {
-    guard(env, |env| {
-        Ok(env.new_string(engine_stats().to_string())?)
-    })
+    guard(env, |env| Ok(env.new_string(engine_stats().to_string())?))
 }
 
 /// A few atomics and short locks for each sandbox: it may be asked for every second.

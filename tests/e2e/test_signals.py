@@ -1,4 +1,4 @@
-"""The JVM's signals and the sandboxes' in one process, for a while: `STORM_SECONDS` (15) and any JDK in `STORM_JAVA`."""
+"""The JVM's signals and those of sandboxes in one process, for `STORM_SECONDS` (15), on the JDK of `STORM_JAVA`."""
 
 from __future__ import annotations
 
