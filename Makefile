@@ -10,7 +10,7 @@ RUST_SOURCES := $(shell find runtime/src jni-bridge/src -name '*.rs') Cargo.toml
 SCALA_SOURCES := $(shell find jni-bridge/plugin/src/main -type f) jni-bridge/plugin/pom.xml
 IMAGE := guest-python/images/python-3.11.davy
 
-.PHONY: help setup build warm image demo demo-cluster test test-rust test-scala test-e2e test-e2e-all record-stock check guest-tests bench bench-guest bench-spark smoke-versions clean
+.PHONY: help setup build warm image demo demo-cluster test test-rust fuzz-smoke fuzz test-scala test-e2e test-e2e-all record-stock check guest-tests bench bench-guest bench-spark smoke-versions clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-16s %s\n", $$1, $$2}'
@@ -44,12 +44,20 @@ demo: setup build warm ## the flights job, stock and Davy side by side, and the 
 demo-cluster: setup build warm ## the same on a standalone cluster of two executors
 	@$(PYTHON) udf-examples/demo.py --cluster
 
-test: setup test-rust test-scala test-e2e ## all tests
+test: setup test-rust fuzz-smoke test-scala test-e2e ## all tests
 
 test-rust: warm ## the runtime's tests
 	@scripts/setup tools
 	cargo test --release --locked -p davy-runtime -p davy-jni
 	cargo test --release --locked -p davy-runtime --features failpoints --test failures
+
+fuzz-smoke: ## ten seconds of fuzzing for each parser of foreign data, from the inputs kept
+	@scripts/setup tools
+	@scripts/fuzz smoke
+
+fuzz: ## hours of it: MINUTES=30 for each, TARGETS="batch gateway"; KEEP=1 keeps what reaches more
+	@scripts/setup tools
+	@scripts/fuzz long $(TARGETS)
 
 test-scala: build ## the plugin's tests
 	$(MVN) test

@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import statistics
 import sys
 import tempfile
 import time
 
 import pandas as pd
-from pyspark.sql import SparkSession
-from pyspark.sql.functions import arrow_udf, col, pandas_udf, udf
+from pyspark.sql import SparkSession, Window
+from pyspark.sql.functions import arrow_udf, col, pandas_udf, udf, udtf
 
 rows, tasks = int(sys.argv[1]), int(sys.argv[2])
 only = sys.argv[3] if len(sys.argv) > 3 else ""
@@ -50,6 +51,12 @@ def arrow_add(x):
 plain_add = udf(lambda x: x + 1, "long", useArrow=True)
 
 
+@udtf(returnType="n long", useArrow=True)
+class Echo:
+    def eval(self, n):
+        yield (n,)
+
+
 def identity(batches):
     yield from batches
 
@@ -61,6 +68,13 @@ def center(group):
 doubles = spark.range(0, rows, 1, tasks).select(col("id").cast("double").alias("x"))
 strings = spark.range(0, rows, 1, tasks).select(col("id").cast("string").alias("s"))
 groups = spark.range(0, rows // 4, 1, tasks).selectExpr("id % 1000 as k", "cast(id as double) as x")
+few = spark.range(0, rows // 50, 1, tasks).selectExpr("id % 100 as k", "cast(id as double) as x")
+
+
+def lateral():
+    spark.udtf.register("echo", Echo)
+    spark.range(0, rows // 50, 1, tasks).createOrReplaceTempView("numbers")
+    return spark.sql("select id, e.n from numbers, lateral echo(id) e")
 
 
 def parquet():
@@ -81,6 +95,13 @@ CASES = {
     "pandas_udf over Parquet, 4 columns": lambda: parquet().select(pandas_sum("c0", "c1", "c2", "c3")),
     "applyInPandas, 1,000 groups (rows / 4)": lambda: groups.groupBy("k").applyInPandas(center, "k long, x double"),
     "grouped-agg pandas_udf, 1,000 groups (rows / 4)": lambda: groups.groupBy("k").agg(pandas_mean("x")),
+    "window pandas_udf of whole groups, 1,000 groups (rows / 4)": lambda: groups.select(
+        "x", pandas_mean("x").over(Window.partitionBy("k"))
+    ),
+    "window pandas_udf of 3 rows each (rows / 50)": lambda: few.select(
+        "x", pandas_mean("x").over(Window.partitionBy("k").orderBy("x").rowsBetween(-1, 1))
+    ),
+    "lateral join with an Arrow @udtf (rows / 50)": lateral,
 }
 
 
@@ -120,7 +141,8 @@ for name, case in CASES.items():
         frame.write.format("noop").mode("overwrite").save()
         took.append(time.perf_counter() - start)
         used.append(cpu_seconds() - cpu)
-    count = rows // 4 if "rows / 4" in name else rows
+    share = re.search(r"rows / (\d+)", name)
+    count = rows // int(share[1]) if share else rows
     # The first run warms the JVM's code.
     found[f"{name}, M rows/s"] = count / statistics.median(took[1:]) / 1e6
     found[f"{name}, CPU s"] = statistics.median(used[1:])

@@ -128,8 +128,8 @@ impl Cache {
         let built = temporary().map_err(fail)?;
         build(built.path())?;
         let aside = temporary().map_err(fail)?;
-        if path.exists() {
-            // Damaged. A process that uses it keeps what it has open, and finds the new one.
+        if path.symlink_metadata().is_ok() {
+            // Damaged, or a link to nowhere. A process that uses it keeps what it has open, and finds the new one.
             std::fs::rename(path, aside.path().join("damaged")).map_err(fail)?;
         }
         step("cache.rename").map_err(fail)?;

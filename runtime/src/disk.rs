@@ -53,6 +53,7 @@ impl Disk {
 pub(crate) fn add_to_linker(linker: &mut Linker<GuestState>) -> Result<()> {
     linker.func_wrap(abi::WASI, "fd_write", fd_write)?;
     linker.func_wrap(abi::WASI, "fd_pwrite", fd_pwrite)?;
+    linker.func_wrap(abi::WASI, "fd_filestat_set_size", fd_filestat_set_size)?;
     linker.func_wrap(abi::WASI, "path_open", path_open)?;
     linker.func_wrap(abi::WASI, "path_create_directory", path_create_directory)?;
     linker.func_wrap(abi::WASI, "path_link", path_link)?;
@@ -104,18 +105,34 @@ fn removed_but_open(wasi: &mut WasiP1Ctx, open_files: u32) -> Result<u64> {
     let mut sum = 0u64;
     // The numbers are given out from the lowest free one; 3 streams are there from the start.
     for fd in 0..open_files.saturating_add(3) {
-        let mut filestat = [0; 64];
-        let mut memory = GuestMemory::Unshared(&mut filestat);
-        if in_tokio(wasi::fd_filestat_get(wasi, &mut memory, fd as i32, 0))? == SUCCESS {
-            let word =
-                |at: usize| u64::from_le_bytes(filestat[at..at + 8].try_into().unwrap_or_default());
-            let (links, size) = (word(24), word(32));
-            if links == 0 {
-                sum = sum.saturating_add(size);
-            }
+        if let Some((0, size)) = links_and_size(wasi, fd as i32)? {
+            sum = sum.saturating_add(size);
         }
     }
     Ok(sum)
+}
+
+/// Of what the descriptor is of, if there is any.
+fn links_and_size(wasi: &mut WasiP1Ctx, fd: i32) -> Result<Option<(u64, u64)>> {
+    let mut filestat = [0; 64];
+    let mut memory = GuestMemory::Unshared(&mut filestat);
+    let code = in_tokio(wasi::fd_filestat_get(wasi, &mut memory, fd, 0))?;
+    let word = |at: usize| u64::from_le_bytes(filestat[at..at + 8].try_into().unwrap_or_default());
+    Ok((code == SUCCESS).then(|| (word(24), word(32))))
+}
+
+/// What a file grows by is charged: a hole takes no room, but files count by their length.
+fn fd_filestat_set_size(mut caller: Caller<'_, GuestState>, fd: i32, size: i64) -> Result<i32> {
+    let fuel = caller.as_context_mut().hostcall_fuel();
+    let (data, state) = memory_of(&caller)?.data_and_store_mut(&mut caller);
+    state.job.wrote = true;
+    if !state.disk.quotas.is_empty() {
+        let now = links_and_size(&mut state.wasi, fd)?.map_or(0, |(_, size)| size);
+        charge(state, u64::try_from(size).unwrap_or_default().saturating_sub(now))?;
+    }
+    state.wasi.set_hostcall_fuel(fuel);
+    let memory = &mut GuestMemory::Unshared(data);
+    in_tokio(wasi::fd_filestat_set_size(&mut state.wasi, memory, fd, size))
 }
 
 /// The bytes that `count` buffers at `buffers` hold; 0 for an address that WASI refuses as well.

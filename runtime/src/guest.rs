@@ -24,7 +24,7 @@ use rand::SeedableRng;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use wasmtime::{CallHook, Engine, Instance, Store, Trap, Val};
+use wasmtime::{CallHook, Engine, Instance, Store, ThrownException, Trap, Val};
 use wasmtime_wasi::{
     FsPerms, HostMonotonicClock, HostWallClock, I32Exit, WasiCtxBuilder, WasiView,
 };
@@ -151,6 +151,7 @@ impl Guest {
                 }
                 if let Err(fault) = snapshot.restore(&mut *store, memory) {
                     let refused = store.data().memory_limit.exceeded();
+                    let refused = refused.filter(|limit| limit.limit == LimitKind::Granted);
                     return Err(self
                         .interrupt
                         .reason()
@@ -335,6 +336,10 @@ impl Guest {
         }
         if error.downcast_ref::<wiggle::GuestError>().is_some() {
             return Fault::guest(format!("it passed WASI a wrong value: {error:#}"));
+        }
+        if error.downcast_ref::<ThrownException>().is_some() {
+            let what = "an exception of C++ was thrown that nobody caught";
+            return Fault::Script { what: what.into() };
         }
         match error.downcast_ref::<Trap>() {
             Some(Trap::StackOverflow) => {

@@ -9,7 +9,9 @@ use crate::fault::{Fault, ImageError};
 use crate::imports::{self, GuestState};
 use crate::instrument::{Facts, instrument};
 use crate::job::Jobs;
+use crate::limits::MAX_MEMORY;
 use crate::manifest::{Manifest, Part};
+use crate::memory_limit::MAX_TABLE;
 use crate::pool::Pool;
 use crate::sandbox::SnapshotKey;
 use crate::snapshot::Snapshot;
@@ -88,6 +90,12 @@ impl Image {
             |folder| compiled::read(&engine.wasmtime, folder),
             |folder| unpack()?.compile(engine, &shown, folder),
         )?;
+        let begins = module.resources_required();
+        let (pages, entries) = (begins.max_initial_memory_size, begins.max_initial_table_size);
+        if pages.unwrap_or(0) > MAX_MEMORY >> 16 || entries.unwrap_or(0) > MAX_TABLE as u64 {
+            let why = "it begins with more memory or a larger table than any sandbox has".into();
+            return Err(ImageError::Module { path: shown, why }.into());
+        }
         let linker = imports::linker(&engine.wasmtime)
             .map_err(|e| Fault::host(format!("linking host functions: {e}")))?;
         let pre = linker
@@ -192,14 +200,14 @@ pub struct SnapshotFigures {
 
 /// One Python file of an entry.
 #[derive(Serialize, Deserialize)]
-struct IndexLine {
-    path: PathBuf,
+pub(crate) struct IndexLine {
+    pub(crate) path: PathBuf,
     size: u64,
     blake3: String,
 }
 
 /// The manifest of an entry whose files are all as they were laid out.
-fn read_files(folder: &Path) -> Option<Manifest> {
+pub(crate) fn read_files(folder: &Path) -> Option<Manifest> {
     let manifest = serde_json::from_slice(&std::fs::read(folder.join(MANIFEST)).ok()?).ok()?;
     let index: Vec<IndexLine> =
         serde_json::from_slice(&std::fs::read(folder.join("files.json")).ok()?).ok()?;
@@ -212,14 +220,14 @@ fn read_files(folder: &Path) -> Option<Manifest> {
 }
 
 /// The three entries of an image file, verified against the manifest.
-struct Unpacked {
+pub(crate) struct Unpacked {
     manifest_text: Vec<u8>,
     module: Vec<u8>,
     files: Vec<u8>,
 }
 
 impl Unpacked {
-    fn read(path: &str, bytes: &[u8]) -> Result<Unpacked, ImageError> {
+    pub(crate) fn read(path: &str, bytes: &[u8]) -> Result<Unpacked, ImageError> {
         let foreign = |why: String| ImageError::Foreign { path: path.into(), why };
         const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
         if bytes.get(..4) != Some(&ZSTD_MAGIC) {
@@ -272,6 +280,11 @@ impl Unpacked {
         Ok(Unpacked { manifest_text, module, files })
     }
 
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn files(&self) -> &[u8] {
+        &self.files
+    }
+
     /// Compiles the module into `folder`.
     fn compile(&self, engine: &Engine, path: &str, folder: &Path) -> Result<(), ImageError> {
         let refused = |why: String| ImageError::Module { path: path.into(), why };
@@ -303,7 +316,7 @@ fn verify(path: &str, part: &'static str, bytes: &[u8], promised: &Part) -> Resu
 }
 
 /// Unpacks plain files and folders below `target`; links and devices are left out.
-fn unpack_files(tar: &[u8], target: &Path) -> std::io::Result<Vec<IndexLine>> {
+pub(crate) fn unpack_files(tar: &[u8], target: &Path) -> std::io::Result<Vec<IndexLine>> {
     std::fs::create_dir_all(target)?;
     let mut index = Vec::new();
     for entry in tar::Archive::new(tar).entries()? {

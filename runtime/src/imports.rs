@@ -16,8 +16,8 @@ use arrow_schema::Schema;
 use std::sync::Arc;
 use std::time::Instant;
 use wasmtime::{Caller, Engine, Linker, Memory, Result};
-use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p1::{self, WasiP1Ctx, wasi_snapshot_preview1};
+use wasmtime_wasi::{I32Exit, WasiCtxBuilder};
 use wiggle::GuestMemory;
 
 /// WASI functions a guest may import. Absent on purpose: all of `sock_*` (network), `proc_raise`.
@@ -180,11 +180,17 @@ pub(crate) fn linker(engine: &Engine) -> Result<Linker<GuestState>> {
     disk::add_to_linker(&mut linker)?;
     paths::add_to_linker(&mut linker)?;
     linker.func_wrap(abi::WASI, "random_get", random_get)?;
+    linker.func_wrap(abi::WASI, "proc_exit", proc_exit)?;
     linker.func_wrap(abi::MODULE, "channel_read", channel_read)?;
     linker.func_wrap(abi::MODULE, "channel_write", channel_write)?;
     linker.func_wrap(abi::MODULE, "session_read", session_read)?;
     linker.func_wrap(abi::MODULE, "gateway", gateway)?;
     Ok(linker)
+}
+
+/// wasmtime's own takes a code of 126 and more for an error of the host's.
+fn proc_exit(code: i32) -> Result<()> {
+    Err(wasmtime::Error::new(I32Exit(code)))
 }
 
 /// wasmtime's own makes its answer on the host first, and refuses large ones.
@@ -264,6 +270,18 @@ fn gateway(
     response_cap: u32,
 ) -> Result<i32> {
     let (data, state) = memory_of(&caller)?.data_and_store_mut(&mut caller);
+    control(data, state, verb, (request, request_len), (response, response_cap))
+}
+
+/// Serves one request of the guest's, address and length, whose answer goes to an address of so
+/// many bytes.
+pub(crate) fn control(
+    data: &mut [u8],
+    state: &mut GuestState,
+    verb: u32,
+    (request, request_len): (u32, u32),
+    (response, response_cap): (u32, u32),
+) -> Result<i32> {
     match verb {
         verb::TAKE_BATCH => {
             return transfers::take_batch(state, region_mut(data, response, response_cap)?);

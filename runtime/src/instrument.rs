@@ -172,8 +172,12 @@ impl Reencode for Pass {
     ) -> Result<(), Error<Self::Error>> {
         self.memories += u64::from(section.count());
         for memory in section.clone() {
-            if memory?.initial == 0 {
+            let memory = memory?;
+            if memory.initial == 0 {
                 self.refused = Some("an empty memory"); // a poll could not touch it
+            }
+            if memory.memory64 || memory.shared {
+                self.refused = Some("a memory of 64 bits, or one for threads");
             }
         }
         utils::parse_memory_section(self, memories, section)

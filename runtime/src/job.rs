@@ -218,6 +218,20 @@ impl Drop for Claim {
     }
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
+impl JobKey {
+    pub(crate) fn of(worker: &str, digest: [u8; DIGEST]) -> JobKey {
+        JobKey { worker: worker.into(), digest }
+    }
+}
+
+#[cfg(any(test, feature = "fuzzing"))]
+impl Jobs {
+    pub(crate) fn forget_all(&self) {
+        self.lock().known.clear();
+    }
+}
+
 /// A snapshot, or why the command cannot be shared.
 pub(crate) type Made = std::result::Result<Arc<Snapshot>, Arc<str>>;
 
@@ -426,7 +440,7 @@ mod tests {
     #[test]
     fn few_are_kept_and_none_that_is_unused() -> std::io::Result<()> {
         let jobs = Arc::new(Jobs::default());
-        let key = |n: usize| JobKey { worker: "w".into(), digest: [n as u8; 32] };
+        let key = |n: usize| JobKey::of("w", [n as u8; 32]);
         for n in 0..MOST_KEPT + 3 {
             let snapshot = Snapshot::take(&vec![1; 8192], 0)?;
             assert_eq!(snapshot.content(), 8192);

@@ -24,6 +24,9 @@ mod disk;
 mod engine;
 mod failpoint;
 mod fault;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod grants;
 mod guest;
 mod image;

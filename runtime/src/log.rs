@@ -52,7 +52,7 @@ impl GuestLog {
         GuestLog { partial: Arc::default(), ..self.clone() }
     }
 
-    fn push(&self, text: &[u8]) {
+    pub(crate) fn push(&self, text: &[u8]) {
         let mut partial = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
         partial.extend_from_slice(text);
         let whole = match partial.iter().rposition(|&b| b == b'\n') {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Function table entries a guest may have.
-const MAX_TABLE: usize = 1 << 20;
+pub(crate) const MAX_TABLE: usize = 1 << 20;
 
 /// Refuses growth past the limit; Python then raises `MemoryError`.
 pub(crate) struct MemoryLimit {

@@ -61,20 +61,29 @@ pub(crate) fn poll_oneoff(
     count: u32,
     ready: u32,
 ) -> Result<i32> {
+    let (data, state) = memory_of(&caller)?.data_and_store_mut(&mut caller);
+    let sleep = |patience| state.channels.sleep(patience);
+    poll(data, state, (subscriptions, events, count, ready), sleep)
+}
+
+/// `sleep` answers whether a stop ended it.
+pub(crate) fn poll(
+    data: &mut [u8],
+    state: &GuestState,
+    (subscriptions, events, count, ready): (u32, u32, u32, u32),
+    sleep: impl FnOnce(Duration) -> bool,
+) -> Result<i32> {
     if count == 0 || count > MAX_SUBSCRIPTIONS {
         return Ok(INVAL);
     }
-    let memory = memory_of(&caller)?;
-    let asked: Vec<Subscription> =
-        region(memory.data(&caller), subscriptions, count * SUBSCRIPTION_BYTES)?
-            .chunks_exact(SUBSCRIPTION_BYTES as usize)
-            .map(Subscription::parse)
-            .collect();
+    let asked: Vec<Subscription> = region(data, subscriptions, count * SUBSCRIPTION_BYTES)?
+        .chunks_exact(SUBSCRIPTION_BYTES as usize)
+        .map(Subscription::parse)
+        .collect();
     let mut fired: Vec<&Subscription> = asked.iter().filter(|s| !s.is_clock()).collect();
     if fired.is_empty() {
-        let state = caller.data();
         let soonest = asked.iter().map(|s| s.left(state)).min().unwrap_or_default();
-        if state.channels.sleep(soonest) {
+        if sleep(soonest) {
             return Err(Raised::stopped());
         }
         fired = asked.iter().filter(|s| s.left(state) <= soonest).collect();
@@ -82,7 +91,6 @@ pub(crate) fn poll_oneoff(
             fired = asked.iter().take(1).collect();
         }
     }
-    let data = memory.data_mut(&mut caller);
     for (i, subscription) in (0u32..).zip(&fired) {
         let at = events.checked_add(i * EVENT_BYTES).ok_or_else(|| Raised::lie("poll events"))?;
         let event = region_mut(data, at, EVENT_BYTES)?;

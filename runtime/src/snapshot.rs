@@ -27,8 +27,10 @@ pub(crate) struct Snapshot {
     pub(crate) stack_pointer: i32,
 }
 
-const MAGIC: &[u8; 8] = b"DAVYSNP1";
+pub(crate) const MAGIC: &[u8; 8] = b"DAVYSNP1";
 const PAGE: usize = 4096;
+/// What wasm32 can address.
+const MOST_BYTES: usize = 1 << 32;
 
 impl Snapshot {
     /// Writes the snapshot as a file: magic, BLAKE3 of the rest, stack pointer, length, and each
@@ -55,7 +57,10 @@ impl Snapshot {
 
     /// Reads a saved snapshot; `None` if it is missing or damaged.
     pub(crate) fn load(path: &Path) -> Option<Snapshot> {
-        let bytes = std::fs::read(path).ok()?;
+        Snapshot::parse(&std::fs::read(path).ok()?)
+    }
+
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Snapshot> {
         let body = bytes.strip_prefix(MAGIC)?;
         let (digest, body) = body.split_at_checked(blake3::OUT_LEN)?;
         if blake3::hash(body).as_bytes()[..] != *digest {
@@ -64,14 +69,29 @@ impl Snapshot {
         let (pointer, body) = body.split_first_chunk::<4>()?;
         let (length, pages) = body.split_first_chunk::<8>()?;
         let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
+        if length > MOST_BYTES || length % WASM_PAGE != 0 || pages.len() % (4 + PAGE) != 0 {
+            return None;
+        }
         let file = blank(length).ok()?;
+        let mut free = 0;
         for page in pages.chunks_exact(4 + PAGE) {
             let (number, content) = page.split_first_chunk::<4>()?;
             let at = u64::from(u32::from_le_bytes(*number)) * PAGE as u64;
+            // Each once, in order, and none beyond the end.
+            if at < free || at >= length as u64 {
+                return None;
+            }
             file.write_all_at(content, at).ok()?;
+            free = at + PAGE as u64;
         }
         let content = (pages.len() / (4 + PAGE) * PAGE) as u64;
         freeze(file, length, content, i32::from_le_bytes(*pointer)).ok()
+    }
+
+    /// Length of the file that holds it.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.file.metadata().map_or(0, |meta| meta.len())
     }
 
     /// Length of the memory.

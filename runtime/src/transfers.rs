@@ -6,6 +6,7 @@ use crate::channel::Transfer;
 use crate::columns::{self, Refused};
 use crate::fault::Fault;
 use crate::imports::{GuestState, Raised};
+use arrow_ipc::convert::try_schema_from_ipc_buffer;
 use wasmtime::Result;
 
 /// Bytes of a schema message: names and types of columns.
@@ -28,7 +29,7 @@ pub(crate) fn give_schema(state: &mut GuestState, message: &[u8]) -> Result<i32>
         return Ok(-errno::INVAL);
     }
     let message = message.to_vec();
-    let schema = arrow_ipc::convert::try_schema_from_ipc_buffer(&message)
+    let schema = try_schema_from_ipc_buffer(&message)
         .map_err(|e| raise(Fault::guest(format!("its schema is wrong: {e}"))))?;
     if !columns::supports(&schema) {
         return Ok(-errno::NOTSUP);
@@ -39,6 +40,12 @@ pub(crate) fn give_schema(state: &mut GuestState, message: &[u8]) -> Result<i32>
     let encoded = arrow_ipc::writer::IpcDataGenerator::default()
         .schema_to_bytes_with_dictionary_tracker(&schema, &mut tracker, &options)
         .ipc_message;
+    // Batches are validated against what the JVM reads: an empty time zone, for one, does not come
+    // through.
+    let mut framed = (encoded.len() as u32).to_le_bytes().to_vec();
+    framed.extend_from_slice(&encoded);
+    let schema = try_schema_from_ipc_buffer(&framed)
+        .map_err(|e| raise(Fault::guest(format!("its schema is wrong: {e}"))))?;
     state.output_schema = Some(schema);
     give(state, Output::Schema(encoded))
 }

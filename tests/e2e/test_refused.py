@@ -134,6 +134,19 @@ SAID = {
         r"\[\['FlatMapGroupsInPandas'\], \['FlatMapGroupsInArrow'\], \['FlatMapCoGroupsInPandas'\], "
         r"\['FlatMapCoGroupsInArrow'\], \['ArrowAggregatePython'\]\]"
     ),
+    "columnar.plans_have_davys_nodes_of_windows": (
+        r"\[(\['DavyWindowPython'\](, )?){4}\] \[(\['ArrowWindowPython'\](, )?){4}\]"
+    ),
+    "columnar.plans_have_davys_nodes_of_table_functions": (
+        r"\[(\['DavyUdtfPython'\](, )?){3}\] \[(\['ArrowEvalPythonUDTF'\](, )?){3}\] \[0, 1, 2\]"
+    ),
+    "columnar.functions_without_arguments": r"\['ArrowEvalPythonUDTF'\] \[\(1,\)\]",
+    "columnar.no_stream_is_written_of_windows": r"\[False, False\] \[True, True\]",
+    "columnar.no_stream_is_read_of_table_functions": r"\[0\] \[True\]",
+    "columnar.figures_of_windows_and_table_functions": (
+        r"\[\('DavyWindowPython', \[20000, 10, 10\], 20000, True\), "
+        r"\('DavyUdtfPython', \[20000, 2, 20000\], 40000, True\)\]"
+    ),
     "columnar.no_stream_is_read_of_groups": r"\{0\}",
     "columnar.plans_name_the_functions": (
         r".*DavyArrowEvalPython \[plus_one\(id#\w+\)#\w+\], SQL_SCALAR_PANDAS_UDF, through linear memory"
@@ -142,8 +155,10 @@ SAID = {
     "columnar.types_that_arrow_does_not_hold": (
         r"\['ArrowEvalPython'\] \[\(0, 1, '1 months'\), \(1, 2, '1 months 1 days'\), \(2, 3, '1 months 2 days'\)\]"
     ),
-    "columnar.nothing_is_left_allocated": r"\[0, 0, 0, True, 0, 5000, 0, 0, 0, 0, 'PythonException', 0\]",
-    "columnar.tasks_end_early_on_reused_workers": "40 of 40, 0 bytes left",
+    "columnar.nothing_is_left_allocated": (
+        r"\[0, 0, 0, True, 0, 5000, 0, 0, 0, 0, 0, 0, 0, 0, 'PythonException', 0, 'PythonException', 0\]"
+    ),
+    "columnar.tasks_end_early_on_reused_workers": "42 of 42, 0 bytes left",
     "columnar.figures_of_a_node": "100000 rows, 10 batches, True",
     "columnar.a_lie_about_a_batch": (
         r"the guest broke its contract: its batch is wrong: 60 bytes at 0x\w+ are outside its memory"

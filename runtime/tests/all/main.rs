@@ -1,5 +1,6 @@
 //! The runtime's integration tests: one binary, a module per subject, guests as inline text.
 
+mod attacks;
 mod batches;
 mod guests;
 mod hostile;

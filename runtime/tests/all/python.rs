@@ -17,7 +17,7 @@ fn compiled() -> PathBuf {
     davy.unwrap_or_else(|| env!("CARGO_TARGET_TMPDIR").into()).join("compiled")
 }
 
-fn image() -> Arc<Image> {
+pub(crate) fn image() -> Arc<Image> {
     let engine = Engine::new(Cache::new(compiled(), 4 << 30)).expect("engine");
     let path = tree().join("guest-python/images/python-3.11.davy");
     Arc::new(Image::open(&engine, &path).expect("the repository's image"))

@@ -1,8 +1,9 @@
 """Arrow batches through linear memory: that they take this way, and what is left when they are through."""
 
 import pandas as pd
-from pyspark.sql.functions import col, pandas_udf
-from pyspark.sql.types import LongType
+from pyspark.sql import Window
+from pyspark.sql.functions import col, pandas_udf, udtf
+from pyspark.sql.types import LongType, StructField, StructType
 
 from harness.registry import case
 
@@ -13,9 +14,11 @@ FIGURES = (
 )
 NODES = (
     *("DavyArrowEvalPython", "DavyMapInBatch", "DavyFlatMapGroups", "DavyFlatMapCoGroups", "DavyAggregatePython"),
+    *("DavyWindowPython", "DavyUdtfPython", "ArrowWindowPython", "ArrowEvalPythonUDTF"),
     *("ArrowEvalPython", "MapInPandas", "MapInArrow", "FlatMapGroupsInPandas", "FlatMapGroupsInArrow"),
     *("FlatMapCoGroupsInPandas", "FlatMapCoGroupsInArrow", "ArrowAggregatePython", "RowToColumnar"),
 )
+NUMBERS = StructType([StructField("n", LongType())])
 
 
 @pandas_udf(LongType())
@@ -40,6 +43,25 @@ def readers(v: pd.Series) -> pd.Series:
 
 def identity(batches):
     yield from batches
+
+
+@udtf(returnType=NUMBERS, useArrow=True)
+class Twice:
+    def eval(self, n):
+        yield (n,)
+        yield (n,)
+
+
+@udtf(returnType=NUMBERS, useArrow=True)
+class Readers:
+    """How many readers of Arrow streams there are in the interpreter."""
+
+    def eval(self, n):
+        import gc
+
+        import pyarrow as pa
+
+        yield (sum(isinstance(o, pa.RecordBatchStreamReader) for o in gc.get_objects()),)
 
 
 def _plan(frame):
@@ -103,6 +125,120 @@ def plans_have_davys_nodes_of_groups(spark):
     return _outcome(
         spark, f"{[_nodes(f) for f in frames]} {_without(spark, lambda: [_nodes(f.select('*')) for f in frames])}"
     )
+
+
+def _windows(spark, function):
+    """A query over whole groups and one over three rows each."""
+    frame, by = spark.range(6).selectExpr("id", "id % 2 as k"), Window.partitionBy("k")
+    return [frame.select(function("id").over(w)) for w in (by, by.orderBy("id").rowsBetween(-1, 1))]
+
+
+@case("no_aqe")
+def plans_have_davys_nodes_of_windows(spark):
+    def first(v):
+        return v[0]
+
+    from pyspark.sql.functions import ArrowUDFType, arrow_udf
+
+    of_arrow = arrow_udf(first, "long", ArrowUDFType.GROUPED_AGG)
+    frames = _windows(spark, total) + _windows(spark, of_arrow)
+    return _outcome(
+        spark, f"{[_nodes(f) for f in frames]} {_without(spark, lambda: [_nodes(f.select('*')) for f in frames])}"
+    )
+
+
+@case("no_aqe")
+def plans_have_davys_nodes_of_table_functions(spark):
+    from pyspark.sql.functions import arrow_udtf
+
+    @arrow_udtf(returnType="n long")
+    class Same:
+        def eval(self, batch):
+            yield batch.select(["id"]).rename_columns(["n"])
+
+    spark.udtf.register("twice", Twice)
+    spark.udtf.register("same_batch", Same)
+    spark.range(3).createOrReplaceTempView("three")
+    queries = (
+        "select t.n from three, lateral twice(id) t",
+        "select * from twice(7)",
+        "select * from same_batch(table(three) partition by id)",
+    )
+
+    def nodes():
+        return [_nodes(spark.sql(query)) for query in queries]
+
+    return _outcome(
+        spark, f"{nodes()} {_without(spark, nodes)} {sorted(r[0] for r in spark.sql(queries[2]).collect())}"
+    )
+
+
+@case("no_aqe")
+def functions_without_arguments(spark):
+    """A batch without columns has no rows: these stay with Spark's nodes, and the results are right."""
+
+    @udtf(returnType="n long", useArrow=True)
+    class Once:
+        def eval(self):
+            yield (1,)
+
+    query = Once()
+    return _outcome(spark, f"{_nodes(query)} {[tuple(r) for r in query.collect()]}")
+
+
+@case("no_aqe")
+def no_stream_is_written_of_windows(spark):
+    """The stream of a group's rows is read when the function runs; that of results is open from the second group on."""
+
+    @pandas_udf(LongType())
+    def count(v: pd.Series) -> int:
+        import gc
+
+        import pyarrow as pa
+
+        def is_stream(o):
+            if isinstance(o, pa.RecordBatchStreamWriter):
+                return not hasattr(o, "_davy")
+            return isinstance(o, pa.RecordBatchStreamReader)
+
+        return sum(map(is_stream, gc.get_objects()))
+
+    def counted():
+        frame, by = spark.range(40).selectExpr("id", "id % 20 as k"), Window.partitionBy("k")
+        windows = (by, by.orderBy("id").rowsBetween(-1, 1))
+        return [max(r[0] for r in frame.select(count("id").over(w)).collect()) > 0 for w in windows]
+
+    return _outcome(spark, f"{counted()} {_without(spark, counted)}")
+
+
+@case("no_aqe")
+def no_stream_is_read_of_table_functions(spark):
+    spark.udtf.register("readers", Readers)
+    spark.range(0, 3, 1, 1).createOrReplaceTempView("three")
+    query = "select distinct t.n from three, lateral readers(id) t"
+    ours = [r[0] for r in spark.sql(query).collect()]
+    streams = [r[0] > 0 for r in _without(spark, lambda: spark.sql(query).collect())]
+    return _outcome(spark, f"{ours} {streams}")
+
+
+@case("no_aqe")
+def figures_of_windows_and_table_functions(spark):
+    spark.udtf.register("twice", Twice)
+    spark.range(0, 20_000, 1, 2).createOrReplaceTempView("many")
+    found = []
+    for frame in (
+        spark.table("many").select(total("id").over(Window.partitionBy(col("id") % 10))),
+        spark.sql("select t.n from many, lateral twice(id) t"),
+    ):
+        frame.collect()
+        node = frame._jdf.queryExecution().executedPlan()
+        while not node.nodeName().startswith("Davy"):
+            node = node.children().head()
+        figure = {name: node.metrics().apply(name).value() for name in (*FIGURES, "pythonNumRowsReceived")}
+        spent = all(figure[name] > 0 for name in FIGURES)
+        numbers = [figure[n] for n in ("davyRowsSent", "davyBatchesSent", "davyBatchesReceived")]
+        found.append((node.nodeName(), numbers, figure["pythonNumRowsReceived"], spent))
+    return _outcome(spark, str(found))
 
 
 @case("no_aqe")
@@ -193,6 +329,23 @@ def nothing_is_left_allocated(spark):
     found.append(_allocated(spark))
     groups.agg(total("id")).limit(1).collect()
     found.append(_allocated(spark))
+    by = Window.partitionBy("k")
+    windows = spark.range(0, 5000, 1, 2).selectExpr("id % 1000 as k", "id")
+    windows.select(total("id").over(by)).collect()
+    found.append(_allocated(spark))
+    windows.select(total("id").over(by.orderBy("id").rowsBetween(-1, 1))).limit(1).collect()
+    found.append(_allocated(spark))
+    spark.udtf.register("twice", Twice)
+    spark.range(0, 1000, 1, 2).createOrReplaceTempView("thousand")
+    spark.sql("select t.n from thousand, lateral twice(id) t").collect()
+    found.append(_allocated(spark))
+    spark.sql("select t.n from thousand, lateral twice(id) t limit 1").collect()
+    found.append(_allocated(spark))
+    try:
+        windows.select(failing_total("id").over(by)).collect()
+    except Exception as raised:
+        found.append(type(raised).__name__)
+    found.append(_allocated(spark))
     try:
         groups.agg(failing_total("id")).collect()
     except Exception as raised:
@@ -215,7 +368,7 @@ def tasks_end_early_on_reused_workers(spark):
     def run(n):
         frame = spark.range(n * 1000, (n + 1) * 1000, 1, 2)
         groups = frame.selectExpr("id % 50 as k", "id").groupBy("k")
-        kind = n % 5
+        kind = n % 7
         if kind == 0:
             return len(frame.select(plus_one("id")).limit(1).collect()) == 1
         if kind == 1:
@@ -227,11 +380,18 @@ def tasks_end_early_on_reused_workers(spark):
                 return frame.selectExpr("id % 1000 as id").select(failing("id")).collect() == []
             except Exception as raised:
                 return "ValueError: 777" in str(raised)
+        if kind == 4:
+            windows = frame.selectExpr("id % 50 as k", "id").select(total("id").over(Window.partitionBy("k")))
+            return len(windows.limit(1).collect()) == 1
+        if kind == 5:
+            frame.createOrReplaceTempView(f"numbers{n}")
+            return len(spark.sql(f"select t.n from numbers{n}, lateral twice(id) t limit 1").collect()) == 1
         rows = frame.select("id", plus_one("id").alias("next")).collect()
         return [r.next for r in rows] == list(range(n * 1000 + 1, (n + 1) * 1000 + 1))
 
+    spark.udtf.register("twice", Twice)
     with ThreadPoolExecutor(4) as threads:
-        right = list(threads.map(run, range(40)))
+        right = list(threads.map(run, range(42)))
     return _outcome(spark, f"{right.count(True)} of {len(right)}, {_allocated(spark)} bytes left")
 
 

@@ -1,6 +1,6 @@
 package org.apache.spark.sql.davy
 
-import org.apache.spark.SPARK_VERSION
+import org.apache.spark.{JobArtifactSet, SPARK_VERSION}
 import org.apache.spark.api.python.PythonEvalType._
 import org.apache.spark.sql.SparkSessionExtensions
 import org.apache.spark.sql.catalyst.expressions.{
@@ -8,7 +8,8 @@ import org.apache.spark.sql.catalyst.expressions.{
   Expression,
   NamedExpression,
   PythonUDF,
-  SessionWindow
+  SessionWindow,
+  SortOrder
 }
 import org.apache.spark.sql.catalyst.expressions.aggregate.AggregateExpression
 import org.apache.spark.sql.catalyst.rules.Rule
@@ -32,6 +33,7 @@ object DavyColumnarRule extends ColumnarRule {
   private val ScalarArrow = 250
   private val ScalarArrowIter = 251
   private val Aggregate = "ArrowAggregatePythonExec"
+  private val Window = "ArrowWindowPythonExec"
 
   private val Scalar = Set(
     SQL_ARROW_BATCHED_UDF,
@@ -58,7 +60,9 @@ object DavyColumnarRule extends ColumnarRule {
           served(node, cogroups(node, node.func, node.leftGroup, node.rightGroup))
         case node: FlatMapCoGroupsInArrowExec =>
           served(node, cogroups(node, node.func, node.leftGroup, node.rightGroup))
+        case node: ArrowEvalPythonUDTFExec                    => served(node, udtf(node))
         case node if node.getClass.getSimpleName == Aggregate => served(node, aggregate(node))
+        case node if node.getClass.getSimpleName == Window    => served(node, window(node))
       }
   }
 
@@ -83,7 +87,7 @@ object DavyColumnarRule extends ColumnarRule {
   private def scalar(node: ArrowEvalPythonExec): Either[String, SparkPlan] =
     for {
       _ <- check(Scalar(node.evalType), s"the kind ${node.evalType}")
-      _ <- common(node.child)
+      _ <- common(node.child, 0)
       inputs = ScalarStage.inputs(node.udfs)
       _ <- check(inputs.nonEmpty, "a function without arguments")
       _ <- types("an argument", inputs.map(_.dataType))
@@ -100,7 +104,7 @@ object DavyColumnarRule extends ColumnarRule {
       barrier: Boolean,
       profile: Option[org.apache.spark.resource.ResourceProfile]
   ): Either[String, SparkPlan] =
-    tables(node).map { _ =>
+    tables(node, 0).map { _ =>
       val settings = StockSettings.of(node, evalType, node.conf, Map.empty)
       val udf = func.asInstanceOf[PythonUDF]
       DavyMapInBatchExec(udf, node.output, node.child, barrier, profile, settings)
@@ -112,7 +116,7 @@ object DavyColumnarRule extends ColumnarRule {
       grouping: Seq[Attribute],
       struct: Boolean
   ): Either[String, SparkPlan] =
-    tables(node).map { _ =>
+    tables(node, 1).map { _ =>
       val settings = StockSettings.of(node, evalType(node), node.conf, Map.empty)
       val udf = func.asInstanceOf[PythonUDF]
       DavyFlatMapGroupsExec(udf, grouping, node.output, node.child, struct, settings)
@@ -124,7 +128,7 @@ object DavyColumnarRule extends ColumnarRule {
       left: Seq[Attribute],
       right: Seq[Attribute]
   ): Either[String, SparkPlan] =
-    tables(node).map { _ =>
+    tables(node, 1).map { _ =>
       val settings = StockSettings.of(node, evalType(node), node.conf, Map.empty)
       val udf = func.asInstanceOf[PythonUDF]
       DavyFlatMapCoGroupsExec(udf, left, right, node.output, node.left, node.right, settings)
@@ -137,9 +141,9 @@ object DavyColumnarRule extends ColumnarRule {
     val aggregates = node.productElement(1).asInstanceOf[Seq[AggregateExpression]]
     val results = node.productElement(2).asInstanceOf[Seq[NamedExpression]]
     val kind = node.productElement(4).asInstanceOf[Int]
-    val call = AggregateCall(aggregates)
+    val call = AggregateCall.of(aggregates)
     for {
-      _ <- version
+      _ <- since(1)
       _ <- check(!grouping.exists(_.metadata.contains(SessionWindow.marker)), "a session window")
       _ <- check(call.inputs.nonEmpty, "a function without arguments")
       _ <- types("an argument", call.inputs.map(_.dataType))
@@ -150,26 +154,73 @@ object DavyColumnarRule extends ColumnarRule {
     }
   }
 
+  /** Spark's node is newer than the Spark that this is compiled against. */
+  private def window(node: SparkPlan): Either[String, SparkPlan] = {
+    // Its fields: expressions, partitions, order, child, kind.
+    val expressions = node.productElement(0).asInstanceOf[Seq[NamedExpression]]
+    val partitions = node.productElement(1).asInstanceOf[Seq[Expression]]
+    val order = node.productElement(2).asInstanceOf[Seq[SortOrder]]
+    val kind = node.productElement(4).asInstanceOf[Int]
+    val functions = WindowFrames.functions(expressions)
+    val call = AggregateCall.of(functions)
+    for {
+      _ <- since(1)
+      _ <- check(call.inputs.nonEmpty, "a function without arguments")
+      _ <- types("an argument", call.inputs.map(_.dataType))
+      _ <- types("a result", functions.map(_.dataType))
+    } yield {
+      val settings = StockSettings
+        .of(node, kind, node.conf, Map.empty)
+        .copy(jobArtifact = JobArtifactSet.getCurrentJobArtifactState.map(_.uuid))
+      DavyWindowPythonExec(expressions, partitions, order, node.children.head, settings)
+    }
+  }
+
+  private def udtf(node: ArrowEvalPythonUDTFExec): Either[String, SparkPlan] = {
+    val inputs = UdtfStage.inputs(node.udtf)
+    for {
+      _ <- since(0)
+      _ <- check(inputs.nonEmpty, "a function without arguments")
+      _ <- types("an argument", inputs.map(_.dataType))
+      _ <- types("a result", node.resultAttrs.map(_.dataType))
+    } yield {
+      val settings = StockSettings.of(node, node.evalType, node.conf, Map.empty)
+      DavyUdtfPythonExec(
+        node.udtf,
+        node.requiredChildOutput,
+        node.resultAttrs,
+        node.child,
+        settings
+      )
+    }
+  }
+
   /** Protected in Spark's sources, public in their byte code. */
   private def evalType(node: SparkPlan): Int =
     node.getClass.getMethod("pythonEvalType").invoke(node).asInstanceOf[Int]
 
   /** Of nodes that get and give whole tables. */
-  private def tables(node: SparkPlan): Either[String, Unit] =
+  private def tables(node: SparkPlan, minor: Int): Either[String, Unit] =
     for {
-      _ <- node.children.map(common).find(_.isLeft).getOrElse(Right(()))
+      _ <- node.children.map(common(_, minor)).find(_.isLeft).getOrElse(Right(()))
       _ <- check(node.children.forall(_.output.nonEmpty), "no columns")
       _ <- types("a result", node.output.map(_.dataType))
     } yield ()
 
-  private def common(child: SparkPlan): Either[String, Unit] =
+  private def common(child: SparkPlan, minor: Int): Either[String, Unit] =
     for {
-      _ <- version
+      _ <- since(minor)
       _ <- types("a column", child.output.map(_.dataType))
     } yield ()
 
-  private def version: Either[String, Unit] =
-    check(SPARK_VERSION.startsWith("4.3."), s"Spark $SPARK_VERSION; 4.3 was compared")
+  /** Spark 4.0 sends the groups of most kinds in a way of its own. */
+  private def since(minor: Int): Either[String, Unit] = {
+    val compared = (minor to 3).map(n => s"4.$n")
+    check(
+      compared.exists(v => SPARK_VERSION.startsWith(s"$v.")),
+      s"Spark $SPARK_VERSION; ${compared.mkString(", ")} were compared"
+    )
+  }
 
   private def types(what: String, kinds: Seq[org.apache.spark.sql.types.DataType]) =
     kinds.find(!ArrowSchemas.holds(_)) match {

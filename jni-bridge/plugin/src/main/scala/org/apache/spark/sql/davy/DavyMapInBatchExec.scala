@@ -1,8 +1,5 @@
 package org.apache.spark.sql.davy
 
-import java.util.concurrent.ConcurrentLinkedQueue
-import scala.jdk.CollectionConverters._
-
 import org.apache.spark.TaskContext
 import org.apache.spark.rdd.RDD
 import org.apache.spark.resource.ResourceProfile
@@ -30,8 +27,9 @@ case class DavyMapInBatchExec(
   override def evalType: Int = settings.evalType
 
   override protected def doExecuteColumnar(): RDD[ColumnarBatch] = {
-    // A setting that Spark 4.0 has not.
-    val validates = conf.getClass.getMethod("pysparkArrowValidateSchema").invoke(conf) == true
+    // A setting that Spark 4.0 has not: it does not look.
+    val setting = conf.getClass.getMethods.find(_.getName == "pysparkArrowValidateSchema")
+    val validates = setting.exists(_.invoke(conf) == true)
     val stage = MapStage(
       func,
       child.output,
@@ -68,24 +66,15 @@ private[davy] final case class MapStage(
       childOutput.map(a => StructField(a.name, a.dataType, a.nullable, a.metadata))
     )
     val wrapped = StructType(Seq(StructField("struct", struct)))
-    val schema = ArrowSchemas.of(wrapped, settings)
-    val fields = schema.getFields.get(0).getChildren.asScala.toArray
-    val shape = BatchShape(fields, fields.length, fields.indices.toArray)
-    val allocator = ArrowSchemas.allocator(context)
-    val sent = new ConcurrentLinkedQueue[InputBatch]
-    context.addTaskCompletionListener[Unit](_ => sent.asScala.foreach(_.close()))
-    val batches = new InputBatches(rows, shape, identity, limits, allocator)
-    val runner = new BatchRunner(
+    val results = TableTask.results(
+      rows,
+      ArrowSchemas.of(wrapped, settings),
+      struct = true,
       StockRunner.table(func, Array(0), wrapped, settings),
-      Seq(Wire(schema, shape.arguments, struct = true)),
-      grouped = false,
-      sent,
-      keeps = false,
-      allocator,
-      metrics
+      limits,
+      metrics,
+      context
     )
-    val all = Iterator.single(Group(Seq(batches)))
-    val results = runner.compute(all, context.partitionId(), context)
     new StructColumns(results, width, checked, settings.evalType, context)
   }
 }

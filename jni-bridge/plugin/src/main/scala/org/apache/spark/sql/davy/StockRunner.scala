@@ -3,9 +3,9 @@ package org.apache.spark.sql.davy
 import java.io.DataOutputStream
 import java.lang.reflect.Method
 
-import org.apache.spark.{SparkEnv, TaskContext}
+import org.apache.spark.{SPARK_VERSION, SparkEnv, TaskContext}
 import org.apache.spark.api.python.{BasePythonRunner, ChainedPythonFunctions, PythonWorker}
-import org.apache.spark.sql.catalyst.expressions.PythonUDF
+import org.apache.spark.sql.catalyst.expressions.{PythonUDF, PythonUDTF}
 import org.apache.spark.sql.execution.metric.SQLMetric
 import org.apache.spark.sql.execution.python._
 import org.apache.spark.sql.execution.python.EvalPythonExec.ArgumentMetadata
@@ -20,7 +20,8 @@ private[davy] final case class StockSettings(
     conf: Map[String, String],
     metrics: Map[String, SQLMetric],
     jobArtifact: Option[String],
-    last: Option[String]
+    session: Option[String],
+    profiler: Option[String]
 )
 
 private[davy] object StockSettings {
@@ -39,7 +40,8 @@ private[davy] object StockSettings {
       ArrowPythonRunner.getPythonRunnerConfMap(conf),
       metrics,
       field(node, "jobArtifactUUID"),
-      field(node, "sessionUUID")
+      field(node, "sessionUUID"),
+      conf.pythonUDFProfiler
     )
 
   private def field(node: AnyRef, name: String): Option[String] = {
@@ -103,20 +105,13 @@ private[davy] object StockRunner {
       arguments: Array[Array[ArgumentMetadata]],
       schema: StructType,
       s: StockSettings
-  ): StockRunner = new StockRunner(
-    new ArrowPythonWithNamedArgumentRunner(
+  ): StockRunner =
+    make(classOf[ArrowPythonWithNamedArgumentRunner], s)(
       funcs,
-      s.evalType,
+      Int.box(s.evalType),
       arguments,
-      schema,
-      s.timeZone,
-      s.largeVarTypes,
-      s.conf,
-      s.metrics,
-      s.jobArtifact,
-      s.last
+      schema
     )
-  )
 
   /** @param offsets of the one struct of a map; of keys and columns of groups */
   def table(
@@ -124,20 +119,8 @@ private[davy] object StockRunner {
       offsets: Array[Int],
       schema: StructType,
       s: StockSettings
-  ): StockRunner = new StockRunner(
-    new ArrowPythonRunner(
-      one(func),
-      s.evalType,
-      Array(offsets),
-      schema,
-      s.timeZone,
-      s.largeVarTypes,
-      s.conf,
-      s.metrics,
-      s.jobArtifact,
-      s.last
-    )
-  )
+  ): StockRunner =
+    make(classOf[ArrowPythonRunner], s)(one(func), Int.box(s.evalType), Array(offsets), schema)
 
   def cogrouped(
       func: PythonUDF,
@@ -145,21 +128,46 @@ private[davy] object StockRunner {
       left: StructType,
       right: StructType,
       s: StockSettings
-  ): StockRunner = new StockRunner(
-    new CoGroupedArrowPythonRunner(
+  ): StockRunner =
+    make(classOf[CoGroupedArrowPythonRunner], s)(
       one(func),
-      s.evalType,
+      Int.box(s.evalType),
       Array(offsets),
       left,
-      right,
-      s.timeZone,
-      s.largeVarTypes,
-      s.conf,
-      s.metrics,
-      s.jobArtifact,
-      s.last
+      right
     )
-  )
+
+  def udtf(
+      udtf: PythonUDTF,
+      arguments: Array[ArgumentMetadata],
+      schema: StructType,
+      s: StockSettings
+  ): StockRunner =
+    make(classOf[ArrowPythonUDTFRunner], s, profiled = false)(
+      udtf,
+      Int.box(s.evalType),
+      arguments,
+      schema
+    )
+
+  /**
+   * Every runner of Spark's takes these after what is its own, but the last differ: 4.0 has no
+   * session, 4.2 and later no profiler.
+   */
+  private def make(kind: Class[_], s: StockSettings, profiled: Boolean = true)(
+      own: AnyRef*
+  ): StockRunner = {
+    val common =
+      Seq[AnyRef](s.timeZone, Boolean.box(s.largeVarTypes), s.conf, s.metrics, s.jobArtifact)
+    val last = SPARK_VERSION.take(4) match {
+      case "4.0." => if (profiled) Seq(s.profiler) else Nil
+      case "4.1." => s.session +: (if (profiled) Seq(s.profiler) else Nil)
+      case _      => Seq(s.session)
+    }
+    val constructor = kind.getConstructors.head
+    val runner = unwrapped(constructor.newInstance(own ++ common ++ last: _*))
+    new StockRunner(runner.asInstanceOf[BasePythonRunner[_, _]])
+  }
 
   private def one(func: PythonUDF): Seq[(ChainedPythonFunctions, Long)] =
     Seq((ChainedPythonFunctions(Seq(func.func)), func.resultId.id))
