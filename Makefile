@@ -49,6 +49,7 @@ test: setup test-rust fuzz-smoke test-scala test-e2e ## all tests
 test-rust: warm ## the runtime's tests
 	@scripts/setup tools
 	cargo test --release --locked -p davy-runtime -p davy-jni
+	cargo test --release --locked -p davy-runtime --features failpoints --test failures
 
 fuzz-smoke: ## ten seconds of fuzzing for each parser of foreign data, from the inputs kept
 	@scripts/setup tools
@@ -80,8 +81,9 @@ guest-tests: setup warm ## the own tests of Python, numpy, pandas, pyarrow in th
 	cargo build --release --locked --example lines -p davy-runtime
 	@. scripts/lib.sh && $(PYTHON) tests/guest/run.py $(SUITE) $(ARGS)
 
-bench: build ## benchmarks of the runtime (criterion)
-	cargo bench --locked -p davy-benches
+bench: build warm ## benchmarks of the runtime: criterion's, 1,000 idle sandboxes, stops
+	@. scripts/lib.sh && DAVY_PYSPARK=$$(echo $$(scripts/venv spark-4.3.0)/lib/python3.11/site-packages/pyspark/python/lib/*.zip | tr ' ' :) \
+		cargo bench --locked -p davy-benches
 	@$(PYTHON) benches/runtime/keep.py
 
 bench-guest: setup warm ## Python, numpy, pandas and pyarrow in the guest, next to the same outside
@@ -89,7 +91,7 @@ bench-guest: setup warm ## Python, numpy, pandas and pyarrow in the guest, next 
 	@. scripts/lib.sh && $(PYTHON) benches/guest/run.py speed && $(PYTHON) benches/guest/run.py kernels
 
 bench-spark: setup build warm ## benchmarks on Spark, side by side with stock
-	@$(PYTHON) benches/spark/bench.py pickled && $(PYTHON) benches/spark/bench.py columnar && $(PYTHON) benches/spark/bench.py model
+	@$(PYTHON) benches/spark/bench.py pickled && $(PYTHON) benches/spark/bench.py columnar && $(PYTHON) benches/spark/bench.py model && $(PYTHON) benches/spark/soak.py
 
 clean: ## remove what was built here (caches outside the tree stay)
 	rm -rf target jni-bridge/plugin/target

@@ -24,6 +24,10 @@ def main() -> None:
         found["checkout to first byte, sorted, ms"] = json.loads(checkout.read_text())
     runs = ROOT / "benches/runs"
     runs.mkdir(exist_ok=True)
+    # Whole programs keep their figures in files of their own.
+    for file in sorted((ROOT / "target/davy-benches").glob("*.json")):
+        figures = {"cores": os.cpu_count(), "load_after": os.getloadavg()[0], "figures": json.loads(file.read_text())}
+        (runs / f"{datetime.date.today()}-{file.name}").write_text(json.dumps(figures, indent=1) + "\n")
     path = runs / f"{datetime.date.today()}-runtime.json"
     path.write_text(json.dumps(found, indent=1) + "\n")
     print(f"raw values: {path.relative_to(ROOT)}")

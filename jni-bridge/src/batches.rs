@@ -150,9 +150,10 @@ extern "system" fn Java_davy_Native_freeBatch<'l>(
     })
 }
 
-/// Batches that Java has not freed.
-pub(crate) fn live() -> usize {
-    REGIONS.len()
+/// Batches that Java has not freed, and their bytes.
+pub(crate) fn live() -> (usize, u64) {
+    let all = REGIONS.all();
+    (all.len(), all.iter().map(|batch| batch.bytes() as u64).sum())
 }
 
 fn broken(what: &str) -> Failure {

@@ -6,8 +6,8 @@ use crate::buffers::{drain_array, fill_array, with_direct};
 use crate::failure::{Failure, ThrowDavyException};
 use crate::handles::Handles;
 use crate::spec;
-use davy_runtime::{Cache, Engine, Fault, Image, Sandbox};
-use jni::objects::{JByteArray, JByteBuffer, JObject, JString};
+use davy_runtime::{Cache, Engine, Fault, Image, Sandbox, SnapshotFigures};
+use jni::objects::{JByteArray, JByteBuffer, JLongArray, JObject, JString};
 use jni::sys::{jint, jlong};
 use jni::{Env, EnvUnowned};
 use std::path::Path;
@@ -280,8 +280,67 @@ extern "system" fn Java_davy_Native_engineStats<'l>(
     env: EnvUnowned<'l>,
     _this: JObject<'l>,
 ) -> JString<'l> {
+    guard(env, |env| Ok(env.new_string(engine_stats().to_string())?))
+}
+
+/// A few atomics and short locks for each sandbox: it may be asked for every second.
+fn engine_stats() -> serde_json::Value {
+    let sandboxes = SANDBOXES.all();
+    let held = sandboxes.iter().map(|sandbox| sandbox.channels().memory_held().bytes);
+    let snapshots: Vec<_> = IMAGES.all().iter().map(|image| image.snapshot_figures()).collect();
+    let sum = |of: fn(&SnapshotFigures) -> u64| snapshots.iter().map(of).sum::<u64>();
+    let (batches, batch_bytes) = batches::live();
+    serde_json::json!({
+        "images": snapshots.len(),
+        "sandboxes": sandboxes.len(),
+        "own_bytes": held.sum::<u64>(),
+        "snapshot_bytes": sum(|of| of.bytes),
+        "job_snapshots": sum(|of| of.jobs),
+        "job_snapshot_bytes": sum(|of| of.job_bytes),
+        "batches": batches,
+        "batch_bytes": batch_bytes,
+    })
+}
+
+/// What the sandbox may hold, bytes; -1 bounds nothing. Answers what it holds.
+#[unsafe(no_mangle)]
+extern "system" fn Java_davy_Native_grantMemory<'l>(
+    env: EnvUnowned<'l>,
+    _this: JObject<'l>,
+    sandbox: jlong,
+    bytes: jlong,
+) -> jlong {
+    guard(env, |_| {
+        let granted = u64::try_from(bytes).ok();
+        Ok(SANDBOXES.get(sandbox)?.channels().grant_memory(granted) as jlong)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "system" fn Java_davy_Native_refuseMemory<'l>(
+    env: EnvUnowned<'l>,
+    _this: JObject<'l>,
+    sandbox: jlong,
+    why: JString<'l>,
+) {
     guard(env, |env| {
-        let text = serde_json::json!({"images": IMAGES.len(), "sandboxes": SANDBOXES.len(), "batches": batches::live()});
-        Ok(env.new_string(text.to_string())?)
+        let why = why.try_to_string(env)?;
+        SANDBOXES.get(sandbox)?.channels().refuse_memory(&why);
+        Ok(())
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "system" fn Java_davy_Native_memoryHeld<'l>(
+    env: EnvUnowned<'l>,
+    _this: JObject<'l>,
+    sandbox: jlong,
+) -> JLongArray<'l> {
+    guard(env, |env| {
+        let held = SANDBOXES.get(sandbox)?.channels().memory_held();
+        let told = [held.bytes, held.peak, held.wanted].map(|n| n as jlong);
+        let array = JLongArray::new(env, told.len())?;
+        array.set_region(env, 0, &told)?;
+        Ok(array)
     })
 }

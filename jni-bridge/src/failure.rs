@@ -34,6 +34,9 @@ impl From<Fault> for Failure {
 fn remedy(limit: LimitKind) -> &'static str {
     match limit {
         LimitKind::Memory => "Raise spark.executor.pyspark.memory or spark.davy.memory",
+        LimitKind::Granted => {
+            "Spark's memory manager refused more (spark.davy.memory.charge): give the task less data (more partitions), or raise spark.memory.offHeap.size"
+        }
         LimitKind::Deadline => {
             "Make the task smaller (more partitions), or raise spark.davy.deadline"
         }

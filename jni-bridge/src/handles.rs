@@ -40,7 +40,8 @@ impl<T> Handles<T> {
         drop(removed); // outside the lock: dropping a sandbox stops its guest
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.map().read().unwrap_or_else(PoisonError::into_inner).len()
+    /// All objects of now.
+    pub(crate) fn all(&self) -> Vec<Arc<T>> {
+        self.map().read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 }

@@ -5,6 +5,7 @@
 //! files as well. Admission hard-links (or copies) the one file into a folder that the sandbox
 //! sees. All paths resolve beneath capability directories, so neither `..` nor a symlink escapes.
 
+use crate::failpoint::step;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use std::collections::HashMap;
@@ -42,6 +43,7 @@ impl Admission {
     /// Opens a desk whose folder lies beside the first rule's files, so that hard links work.
     pub(crate) fn new(rules: &[AdmitRule]) -> std::io::Result<Option<Admission>> {
         let Some(first) = rules.first() else { return Ok(None) };
+        step("admission.folder")?;
         let folder = tempfile::Builder::new().prefix("davy-admitted-").tempdir_in(&first.root)?;
         Ok(Some(Admission { rules: rules.to_vec(), folder, admitted: HashMap::new() }))
     }

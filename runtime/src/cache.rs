@@ -5,6 +5,7 @@
 //! use and exclusively while it is removed, `KEY.build` by the one process that builds it. They are
 //! two, because a builder must not wait for users, who may stay for days.
 
+use crate::failpoint::step;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -59,10 +60,10 @@ impl Cache {
 
     /// The folder, made if it was not there.
     pub(crate) fn folder(&self) -> Result<&Path, CacheError> {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.root)
+        step("cache.folder")
+            .and_then(|()| {
+                std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.root)
+            })
             .map_err(|e| CacheError::new(&self.root, e))?;
         Ok(&self.root)
     }
@@ -102,6 +103,7 @@ impl Cache {
     fn locked(&self, name: &str, how: FlockOperation) -> Result<File, CacheError> {
         let path = self.root.join(name);
         let fail = |e: std::io::Error| CacheError::new(&path, e);
+        step("cache.lock").map_err(fail)?;
         let mut options = OpenOptions::new();
         let file = options.create(true).truncate(false).write(true).mode(0o600).open(&path);
         let file = file.map_err(fail)?;
@@ -127,6 +129,7 @@ impl Cache {
     ) -> Result<(), E> {
         let fail = |e: std::io::Error| CacheError::new(path, e);
         let temporary = || tempfile::Builder::new().prefix(BUILDING).tempdir_in(&self.root);
+        step("cache.build").map_err(fail)?;
         let built = temporary().map_err(fail)?;
         build(built.path())?;
         let aside = temporary().map_err(fail)?;
@@ -134,6 +137,7 @@ impl Cache {
             // Damaged, or a link to nowhere. A process that uses it keeps what it has open, and finds the new one.
             std::fs::rename(path, aside.path().join("damaged")).map_err(fail)?;
         }
+        step("cache.rename").map_err(fail)?;
         std::fs::rename(built.keep(), path).map_err(fail)?;
         Ok(())
     }

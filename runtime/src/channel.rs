@@ -4,6 +4,7 @@
 //! the host's side never blocks except in [`Channels::wait_ready`], whose time is bounded.
 
 use crate::batches::Batches;
+use crate::budget::{Budget, MEMORY};
 use crate::rewind::Rewind;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -40,6 +41,7 @@ pub(crate) struct State {
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     pub(crate) batches: Batches,
+    pub(crate) budget: Budget,
 }
 
 /// What a guest-side transfer came to.
@@ -244,6 +246,9 @@ impl State {
         let room = self.input.len() < capacity && !self.batches.full();
         if room || self.output_ended || self.stopped {
             ready |= WRITABLE;
+        }
+        if self.budget.wants() {
+            ready |= MEMORY;
         }
         ready
     }

@@ -4,6 +4,7 @@
 //! The guest's thread waits in the host call while this runs, so what is read twice does not change
 //! in between. The source of the layouts: "The Arrow C data interface" and "Arrow columnar format".
 
+use crate::failpoint::step;
 use crate::fault::{Fault, LimitExceeded};
 use crate::limits::LimitKind;
 use arrow_buffer::{Buffer, MutableBuffer, ToByteSlice};
@@ -110,6 +111,14 @@ pub(crate) fn supports(schema: &Schema) -> bool {
             }
     }
     schema.fields().iter().all(|f| known(f.data_type(), 0))
+}
+
+/// A region that cannot be had is the task's error; arrow-rs would end the process.
+fn may_allocate(bytes: usize) -> Result<(), Refused> {
+    let had = Vec::<u8>::new().try_reserve_exact(bytes).map_err(|e| e.to_string());
+    had.and_then(|()| step("batch.region").map_err(|e| e.to_string())).map_err(|e| {
+        Refused::Fault(Fault::host(format!("allocating {bytes} bytes for a batch: {e}")))
+    })
 }
 
 /// Copies the batch whose `ArrowArray` (a struct of the columns) lies at `address`.
@@ -404,6 +413,7 @@ impl<'m> Plan<'m> {
 
     /// Copies everything into one region.
     fn copy(self) -> Result<(Buffer, Vec<Range<usize>>), Refused> {
+        may_allocate(self.bytes)?;
         let mut region = MutableBuffer::with_capacity(self.bytes);
         let mut buffers = Vec::with_capacity(self.copies.len());
         for copy in &self.copies {

@@ -6,6 +6,7 @@
 //! an entry damaged on disk is rebuilt, never run.
 #![allow(unsafe_code)]
 
+use crate::failpoint::step;
 use crate::instrument::Facts;
 use crate::stamp::{self, Sight};
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,7 @@ struct Seal {
 
 /// Writes both files into `folder`.
 pub(crate) fn write(folder: &Path, facts: Facts, code: &[u8]) -> std::io::Result<()> {
+    step("code.write")?;
     let seal = Seal { blake3: blake3::hash(code).to_hex().to_string(), facts };
     // Read-only: nothing may write into a file that processes have mapped.
     let mut file =

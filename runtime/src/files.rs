@@ -1,6 +1,7 @@
 //! The Python files of an image, laid out in an entry of the cache: the folder that guests see.
 
 use crate::cache::{Cache, Entry};
+use crate::failpoint::step;
 use crate::fault::{Fault, ImageError};
 use crate::manifest::Manifest;
 use crate::source::Source;
@@ -39,7 +40,8 @@ impl Files {
             let found = entry(&cache, &source, &digest).inspect_err(|_| source.forget())?;
             Ok(found.1)
         };
-        let thread = std::thread::Builder::new().name("davy-files".into()).spawn(look);
+        let thread = std::thread::Builder::new().name("davy-files".into());
+        let thread = step("files.thread").and_then(|()| thread.spawn(look));
         let thread = thread.map_err(|e| Fault::host(format!("starting a thread: {e}")))?;
         Ok(Files { entry: OnceLock::new(), check: Mutex::new(Some(thread)) })
     }
@@ -91,6 +93,7 @@ struct Line {
 
 /// Lays the files of `tar` and the manifest out in `entry`.
 pub(crate) fn lay_out(entry: &Path, manifest: &[u8], tar: &[u8]) -> io::Result<()> {
+    step("files.write")?;
     let folder = entry.join(FOLDER);
     unpack(tar, &folder)?;
     let mut index =

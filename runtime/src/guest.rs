@@ -7,14 +7,16 @@ use crate::callback::Callbacks;
 use crate::channel::Channels;
 use crate::disk::Disk;
 use crate::engine::WASM_STACK;
+use crate::failpoint::step;
 use crate::fault::{Fault, LimitExceeded};
 use crate::grants::{ClockPolicy, RandomPolicy};
 use crate::image::Image;
 use crate::imports::{GuestState, Raised};
 use crate::interrupt::Interrupt;
 use crate::job::{Desk, JobKey, Made, Plan, Restart, Resume, Role, Shared};
-use crate::limits::{LimitKind, MAX_MEMORY};
+use crate::limits::LimitKind;
 use crate::log::{GuestLog, LogSink};
+use crate::memory_limit::MemoryLimit;
 use crate::sandbox::{Meter, SandboxSpec};
 use crate::snapshot::Snapshot;
 use crate::watchdog::Watched;
@@ -29,8 +31,6 @@ use wasmtime_wasi::{
 
 /// Bytes one host call may copy for the guest: a whole broadcast file read at once fits.
 const HOSTCALL_BYTES: usize = 1 << 30;
-/// Function table entries a guest may have.
-pub(crate) const MAX_TABLE: usize = 1 << 20;
 
 /// All that a sandbox's thread has.
 pub(crate) struct Guest {
@@ -130,7 +130,10 @@ impl Guest {
             .get_memory(&mut *store, abi::MEMORY)
             .ok_or_else(|| Fault::guest("it exports no memory"))?;
         let bytes = memory.data_size(&*store) as u64;
-        store.data_mut().memory_limit.adopt(bytes)?;
+        let key = self.spec.snapshot_key.as_ref().filter(|_| self.image.can_snapshot());
+        let known = key.filter(|_| from.is_none()).and_then(|key| self.image.snapshot(key));
+        let from = from.or(known.as_deref());
+        store.data_mut().memory_limit.adopt(bytes, from.map_or(0, Snapshot::content))?;
         store.data_mut().memory = Some(memory);
         // Dropped before the store: declared after it in the caller.
         let _armed = self.interrupt.arm(memory.data_ptr(&*store));
@@ -140,15 +143,21 @@ impl Guest {
             let wanted = abi::ABI_VERSION;
             return Err(Fault::guest(format!("it speaks contract {abi}, the host {wanted}")));
         }
-        let key = self.spec.snapshot_key.as_ref().filter(|_| self.image.can_snapshot());
-        let known = key.filter(|_| from.is_none()).and_then(|key| self.image.snapshot(key));
-        match from.or(known.as_deref()) {
+        match from {
             Some(snapshot) => {
                 let (allowed, asked) = (self.spec.limits.memory_bytes, snapshot.bytes() as u64);
                 if asked > allowed {
                     return Err(LimitExceeded { limit: LimitKind::Memory, allowed, asked }.into());
                 }
-                snapshot.restore(&mut *store, memory)?;
+                if let Err(fault) = snapshot.restore(&mut *store, memory) {
+                    let refused = store.data().memory_limit.exceeded();
+                    let refused = refused.filter(|limit| limit.limit == LimitKind::Granted);
+                    return Err(self
+                        .interrupt
+                        .reason()
+                        .or(refused.map(Fault::from))
+                        .unwrap_or(fault));
+                }
                 set_stack_pointer(store, &instance, snapshot.stack_pointer)?;
                 self.meter.from_snapshot.store(1, Ordering::Relaxed);
             }
@@ -213,7 +222,10 @@ impl Guest {
             wasi.secure_random(rand::rngs::StdRng::seed_from_u64(seed));
         }
         let mut open = |host: &std::path::Path, guest: &str, perms: FsPerms| {
-            wasi.preopened_dir(host, guest, perms).map(|_| ()).map_err(|e| {
+            let opened = step("grant.open")
+                .map_err(wasmtime::Error::new)
+                .and_then(|()| wasi.preopened_dir(host, guest, perms).map(|_| ()));
+            opened.map_err(|e| {
                 Fault::host(format!("opening the granted directory {}: {e}", host.display()))
             })
         };
@@ -244,7 +256,11 @@ impl Guest {
             callbacks: Callbacks::new(grants.callbacks.clone().filter(|_| !job.prepares())),
             job,
             disk: Disk::new(&grants.dirs, spec.limits.open_files),
-            memory_limit: MemoryLimit::new(Arc::clone(meter), spec.limits.memory_bytes),
+            memory_limit: MemoryLimit::new(
+                Arc::clone(meter),
+                spec.limits.memory_bytes,
+                Arc::clone(&self.channels),
+            ),
             output_limit: spec.limits.output_bytes,
             output_written: 0,
             output_schema: None,
@@ -377,66 +393,6 @@ fn set_stack_pointer(
         .ok_or_else(|| Fault::guest("it exports no __stack_pointer"))?
         .set(&mut *store, Val::I32(value))
         .map_err(|e| Fault::host(format!("restoring a snapshot: {e}")))
-}
-
-/// Refuses growth past the limit; Python then raises `MemoryError`.
-pub(crate) struct MemoryLimit {
-    meter: Arc<Meter>,
-    pub(crate) bytes: u64,
-}
-
-impl MemoryLimit {
-    pub(crate) fn new(meter: Arc<Meter>, bytes: u64) -> MemoryLimit {
-        MemoryLimit { meter, bytes: bytes.min(MAX_MEMORY) }
-    }
-
-    /// Counts the memory that an instance has from its start.
-    fn adopt(&mut self, asked: u64) -> Result<(), Fault> {
-        if asked > self.bytes {
-            let limit = LimitKind::Memory;
-            return Err(LimitExceeded { limit, allowed: self.bytes, asked }.into());
-        }
-        self.meter.memory.fetch_max(asked, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Allows no growth from now on.
-    pub(crate) fn freeze(&mut self) {
-        self.bytes = self.meter.memory.load(Ordering::Relaxed);
-    }
-
-    /// The limit and what was asked beyond it, if anything ever was.
-    pub(crate) fn exceeded(&self) -> Option<LimitExceeded> {
-        let asked = self.meter.refused.load(Ordering::Relaxed);
-        let limit = LimitKind::Memory;
-        (asked > 0).then_some(LimitExceeded { limit, allowed: self.bytes, asked })
-    }
-}
-
-impl wasmtime::ResourceLimiter for MemoryLimit {
-    fn memory_growing(
-        &mut self,
-        _current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        let desired = desired as u64;
-        if desired > self.bytes {
-            self.meter.refused.fetch_max(desired, Ordering::Relaxed);
-            return Ok(false);
-        }
-        self.meter.memory.fetch_max(desired, Ordering::Relaxed);
-        Ok(true)
-    }
-
-    fn table_growing(
-        &mut self,
-        _current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        Ok(desired <= MAX_TABLE)
-    }
 }
 
 struct Monotonic(Instant);

@@ -3,14 +3,15 @@
 use crate::cache::{CacheError, Entry};
 use crate::compiled;
 use crate::engine::Engine;
+use crate::failpoint::step;
 use crate::fault::{Fault, ImageError};
 use crate::files::{self, Files};
-use crate::guest::MAX_TABLE;
 use crate::imports::{self, GuestState};
 use crate::instrument::Facts;
 use crate::job::Jobs;
 use crate::limits::MAX_MEMORY;
 use crate::manifest::Manifest;
+use crate::memory_limit::MAX_TABLE;
 use crate::pool::Pool;
 use crate::sandbox::SnapshotKey;
 use crate::snapshot::Snapshot;
@@ -147,6 +148,15 @@ impl Image {
         Some(snapshot)
     }
 
+    /// What its snapshots take of the host's memory.
+    pub fn snapshot_figures(&self) -> SnapshotFigures {
+        let known = self.snapshots.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = known.values().map(|snapshot| snapshot.content()).sum();
+        drop(known);
+        let (jobs, job_bytes) = self.jobs.kept();
+        SnapshotFigures { bytes, jobs, job_bytes }
+    }
+
     fn cache_key(&self, key: &SnapshotKey) -> String {
         format!(
             "snapshot-{}",
@@ -179,7 +189,19 @@ impl Image {
                     snapshot.save(&path).map_err(|e| CacheError::new(&path, e))
                 });
             };
-            let _ = std::thread::Builder::new().name("davy-snapshot".into()).spawn(save);
+            let thread = std::thread::Builder::new().name("davy-snapshot".into());
+            let _ = step("snapshot.thread").and_then(|()| thread.spawn(save));
         }
     }
+}
+
+/// Memory of an image's snapshots: each is held once, whatever starts from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnapshotFigures {
+    /// Bytes of the snapshots of booted workers.
+    pub bytes: u64,
+    /// Job snapshots kept.
+    pub jobs: u64,
+    /// Their bytes.
+    pub job_bytes: u64,
 }

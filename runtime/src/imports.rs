@@ -6,9 +6,9 @@ use crate::callback::{Callbacks, Failed};
 use crate::channel::{Channels, Transfer};
 use crate::disk::{self, Disk};
 use crate::fault::{Fault, LimitExceeded};
-use crate::guest::MemoryLimit;
 use crate::job::{Desk, Role};
 use crate::limits::{LimitKind, MAX_MEMORY};
+use crate::memory_limit::MemoryLimit;
 use crate::paths;
 use crate::poll_oneoff::poll_oneoff;
 use crate::transfers;
@@ -96,16 +96,17 @@ pub(crate) struct GuestState {
 impl GuestState {
     /// What an instance is made with before it is somebody's: nothing is granted.
     pub(crate) fn blank() -> GuestState {
+        let channels = Arc::new(Channels::new(1));
         GuestState {
             wasi: WasiCtxBuilder::new().build_p1(),
             memory: None,
-            channels: Arc::new(Channels::new(1)),
+            channels: Arc::clone(&channels),
             session: Arc::default(),
             admission: None,
             callbacks: Callbacks::new(None),
             disk: Disk::default(),
             job: Desk::new(None, Role::Serve, Vec::new()),
-            memory_limit: MemoryLimit::new(Arc::default(), MAX_MEMORY),
+            memory_limit: MemoryLimit::new(Arc::default(), MAX_MEMORY, channels),
             output_limit: None,
             output_written: 0,
             output_schema: None,
@@ -306,9 +307,7 @@ pub(crate) fn control(
     let copied = region(data, request, request_len)?.to_vec();
     let answer = match verb {
         verb::ADMIT => admit(state, &copied),
-        verb::MEMORY => {
-            Ok(state.memory_limit.exceeded().map_or_else(Vec::new, |e| e.to_string().into_bytes()))
-        }
+        verb::MEMORY => Ok(state.memory_limit.sentence().unwrap_or_default().into_bytes()),
         verb::PASSES_BATCHES => {
             Ok(if state.channels.passes_batches() { vec![1] } else { Vec::new() })
         }

@@ -11,6 +11,7 @@
 //! given a snapshot must name the same command when it meets it, before any code of the user's runs.
 
 use crate::channel::Channels;
+use crate::failpoint::step;
 use crate::fault::Fault;
 use crate::imports::Raised;
 use crate::snapshot::Snapshot;
@@ -123,6 +124,16 @@ impl Jobs {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many snapshots are kept, and their bytes.
+    pub(crate) fn kept(&self) -> (u64, u64) {
+        let state = self.lock();
+        let ready = state.known.values().filter_map(|(known, _)| match known {
+            Known::Ready(snapshot) => Some(snapshot.content()),
+            Known::Making | Known::Refused => None,
+        });
+        ready.fold((0, 0), |(count, bytes), content| (count + 1, bytes + content))
+    }
+
     /// Waits while somebody makes it. `None` if `channels` were stopped meanwhile.
     fn look(&self, key: &JobKey, channels: &Channels) -> Option<(Found, MutexGuard<'_, State>)> {
         let mut state = self.lock();
@@ -179,7 +190,8 @@ impl Jobs {
                 }
             }
         };
-        std::thread::Builder::new().name("davy-jobs".into()).spawn(sweep).is_ok()
+        let thread = std::thread::Builder::new().name("davy-jobs".into());
+        step("jobs.thread").and_then(|()| thread.spawn(sweep)).is_ok()
     }
 }
 

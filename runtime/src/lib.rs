@@ -13,6 +13,7 @@
 mod abi;
 mod admission;
 mod batches;
+mod budget;
 mod cache;
 mod callback;
 mod channel;
@@ -21,6 +22,7 @@ mod compiled;
 mod cycles;
 mod disk;
 mod engine;
+mod failpoint;
 mod fault;
 mod files;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -36,6 +38,7 @@ mod job;
 mod limits;
 mod log;
 mod manifest;
+mod memory_limit;
 mod pack;
 mod paths;
 mod poll_oneoff;
@@ -52,14 +55,17 @@ mod watchdog;
 
 pub use admission::AdmitRule;
 pub use batches::{InputBatch, Output};
+pub use budget::{Held, MEMORY};
 pub use cache::{Cache, CacheError};
 pub use callback::CallbackRule;
 pub use channel::{Channels, READABLE, Ready, WRITABLE};
 pub use columns::{Node, OutputBatch};
 pub use engine::Engine;
+#[cfg(feature = "failpoints")]
+pub use failpoint::script as failpoints;
 pub use fault::{Fault, ImageError, LimitExceeded};
 pub use grants::{ClockPolicy, DirGrant, Grants, RandomPolicy};
-pub use image::Image;
+pub use image::{Image, SnapshotFigures};
 pub use interrupt::Interrupt;
 pub use limits::{LimitKind, Limits};
 pub use log::{LogSink, StderrLog};

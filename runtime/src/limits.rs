@@ -36,6 +36,8 @@ pub(crate) struct TaskLimits {
 pub enum LimitKind {
     /// Linear memory, bytes.
     Memory,
+    /// Memory that the embedder grants from case to case, bytes.
+    Granted,
     /// Wall-clock time of a task, milliseconds.
     Deadline,
     /// CPU time of a task, milliseconds.
@@ -55,6 +57,7 @@ impl LimitKind {
     pub fn name(self) -> &'static str {
         match self {
             LimitKind::Memory => "memory",
+            LimitKind::Granted => "granted memory",
             LimitKind::Deadline => "deadline",
             LimitKind::Cpu => "cpu time",
             LimitKind::Output => "output",
@@ -67,7 +70,11 @@ impl LimitKind {
     /// The unit of its numbers.
     pub fn unit(self) -> &'static str {
         match self {
-            LimitKind::Memory | LimitKind::Output | LimitKind::Stack | LimitKind::Disk => "bytes",
+            LimitKind::Memory
+            | LimitKind::Granted
+            | LimitKind::Output
+            | LimitKind::Stack
+            | LimitKind::Disk => "bytes",
             LimitKind::Deadline | LimitKind::Cpu => "ms",
             LimitKind::OpenFiles => "files",
         }
@@ -78,6 +85,9 @@ impl LimitKind {
         match self {
             LimitKind::Memory => {
                 format!("memory: {} allowed, {} asked", mib(allowed), mib(asked))
+            }
+            LimitKind::Granted => {
+                format!("memory: {} granted, {} asked", mib(allowed), mib(asked))
             }
             LimitKind::Output => {
                 format!("output: {allowed} bytes allowed, {asked} bytes written")

@@ -1,5 +1,6 @@
 //! Instances in which no code has run yet, made beforehand: that takes longer than all else of a start.
 
+use crate::failpoint::step;
 use crate::guest::limited_store;
 use crate::image::Image;
 use crate::imports::GuestState;
@@ -32,6 +33,7 @@ impl Image {
 
     fn make(&self) -> Result<(Store<GuestState>, Instance)> {
         let mut store = limited_store(&self.engine.wasmtime, GuestState::blank());
+        step("instance.memory")?;
         let instance = self.pre.instantiate(&mut store)?;
         Ok((store, instance))
     }
@@ -52,7 +54,8 @@ impl Image {
             }
             pool.filling.store(false, Ordering::Release);
         };
-        if std::thread::Builder::new().name("davy-instances".into()).spawn(fill).is_err() {
+        let thread = std::thread::Builder::new().name("davy-instances".into());
+        if step("instances.thread").and_then(|()| thread.spawn(fill)).is_err() {
             self.pool.filling.store(false, Ordering::Release);
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::channel::Channels;
 use crate::engine::THREAD_STACK;
+use crate::failpoint::step;
 use crate::fault::Fault;
 use crate::grants::Grants;
 use crate::guest::Guest;
@@ -59,8 +60,10 @@ pub struct Sandbox {
 /// Figures of a sandbox.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct SandboxStats {
-    /// Linear memory now, bytes.
+    /// Linear memory, bytes: the most it ever had.
     pub memory_bytes: u64,
+    /// Memory of its own now: not what it shares with others that started from the same snapshot.
+    pub own_bytes: u64,
     /// Most memory an allocation was refused at, bytes; 0 if none was.
     pub memory_refused_bytes: u64,
     /// CPU time of the guest's thread, microseconds; host calls are in it.
@@ -128,7 +131,10 @@ impl Sandbox {
         });
         let state = guest.first_state()?;
         let (channels, outcome) = (Arc::clone(&sandbox.channels), Arc::clone(&sandbox.outcome));
-        std::thread::Builder::new()
+        let thread = step("guest.thread").map(|()| std::thread::Builder::new());
+        let failed = |e| Fault::host(format!("starting a guest thread: {e}"));
+        thread
+            .map_err(failed)?
             .name(name)
             .stack_size(THREAD_STACK)
             .spawn(move || {
@@ -139,7 +145,7 @@ impl Sandbox {
                 outcome.done.notify_all();
                 channels.end_output();
             })
-            .map_err(|e| Fault::host(format!("starting a guest thread: {e}")))?;
+            .map_err(failed)?;
         Ok(sandbox)
     }
 
@@ -186,6 +192,7 @@ impl Sandbox {
         let spent = self.channels.spent();
         SandboxStats {
             memory_bytes: load(&self.meter.memory),
+            own_bytes: self.channels.memory_held().bytes,
             memory_refused_bytes: load(&self.meter.refused),
             cpu_us: micros(self.watched.cpu()),
             start_us: load(&self.meter.start_us),

@@ -5,6 +5,7 @@
 //! pages are shared by all sandboxes.
 #![allow(unsafe_code)]
 
+use crate::failpoint::step;
 use crate::fault::Fault;
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::mm::{MapFlags, ProtFlags};
@@ -46,6 +47,7 @@ impl Snapshot {
                 body.extend_from_slice(&page);
             }
         }
+        step("snapshot.save")?;
         let mut file = File::create(path)?;
         file.write_all(MAGIC)?;
         file.write_all(blake3::hash(&body).as_bytes())?;
@@ -105,6 +107,7 @@ impl Snapshot {
     /// Copies `memory`, leaving out pages that are all zero.
     pub(crate) fn take(memory: &[u8], stack_pointer: i32) -> std::io::Result<Snapshot> {
         let file = blank(memory.len())?;
+        step("snapshot.write")?;
         let mut content = 0;
         for (number, page) in memory.chunks(PAGE).enumerate() {
             if page.iter().any(|&b| b != 0) {
@@ -131,6 +134,7 @@ impl Snapshot {
         if memory.data_size(&store) != self.bytes {
             return Err(Fault::host("a snapshot of another module's size"));
         }
+        step("snapshot.map").map_err(|e| Fault::host(format!("mapping a snapshot: {e}")))?;
         let base = memory.data_ptr(&store).cast::<c_void>();
         // SAFETY: [base, base + bytes) is exactly the accessible linear memory of this instance
         // (checked above), page-aligned because wasmtime reserves memories with mmap, and
@@ -153,6 +157,7 @@ impl Snapshot {
 
 /// An anonymous file of zeros that takes no memory yet.
 fn blank(bytes: usize) -> std::io::Result<File> {
+    step("snapshot.memfd")?;
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let file = File::from(rustix::fs::memfd_create("davy-snapshot", flags)?);
     file.set_len(bytes as u64)?;
@@ -160,6 +165,7 @@ fn blank(bytes: usize) -> std::io::Result<File> {
 }
 
 fn freeze(file: File, bytes: usize, content: u64, stack_pointer: i32) -> std::io::Result<Snapshot> {
+    step("snapshot.seal")?;
     let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
     rustix::fs::fcntl_add_seals(&file, seals)?;
     Ok(Snapshot { file, bytes, content, stack_pointer })

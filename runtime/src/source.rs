@@ -1,6 +1,7 @@
 //! The file of an image: its digest, known from a stamp or read, and what it holds, when asked.
 
 use crate::cache::Cache;
+use crate::failpoint::step;
 use crate::fault::{Fault, ImageError};
 use crate::stamp::{self, Draft, Sight};
 use crate::unpacked::Unpacked;
@@ -72,7 +73,8 @@ impl Source {
     fn read(&self) -> Result<(Vec<u8>, String), ImageError> {
         let mut bytes = Vec::new();
         let mut file = &self.file;
-        file.rewind()
+        step("image.read")
+            .and_then(|()| file.rewind())
             .and_then(|()| file.read_to_end(&mut bytes))
             .map_err(|e| self.unreadable(e))?;
         let digest = blake3::hash(&bytes).to_hex().to_string();

@@ -3,6 +3,7 @@
 //! It sleeps while no task has a time limit, and otherwise looks every [`TICK`]. CPU time is the
 //! guest thread's own, read from the kernel's scheduler statistics.
 
+use crate::failpoint::step;
 use crate::fault::{Fault, LimitExceeded};
 use crate::interrupt::Interrupt;
 use crate::limits::{LimitKind, TaskLimits};
@@ -52,7 +53,13 @@ impl Watched {
         let task = Task { began: Instant::now(), cpu_before: self.cpu(), limits };
         *self.task.lock().unwrap_or_else(PoisonError::into_inner) = armed.then_some(task);
         if armed {
-            Watchdog::get().watch(self);
+            match Watchdog::get() {
+                Ok(dog) => dog.watch(self),
+                // Without it no limit would hold.
+                Err(e) => self.interrupt.stop(Fault::host(format!(
+                    "starting the thread that watches time limits: {e}"
+                ))),
+            }
         }
     }
 
@@ -90,18 +97,18 @@ struct Watchdog {
 }
 
 impl Watchdog {
-    fn get() -> &'static Watchdog {
-        static DOG: OnceLock<Watchdog> = OnceLock::new();
-        static THREAD: OnceLock<()> = OnceLock::new();
-        let dog =
-            DOG.get_or_init(|| Watchdog { watched: Mutex::default(), arrived: Condvar::new() });
-        THREAD.get_or_init(|| {
-            std::thread::Builder::new()
-                .name("davy-watchdog".into())
-                .spawn(move || dog.run())
-                .expect("the watchdog's thread: without it no time limit holds");
-        });
-        dog
+    fn get() -> std::io::Result<&'static Watchdog> {
+        static DOG: Watchdog =
+            Watchdog { watched: Mutex::new(Vec::new()), arrived: Condvar::new() };
+        static RUNS: Mutex<bool> = Mutex::new(false);
+        let mut runs = RUNS.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*runs {
+            step("watchdog.thread")?;
+            let thread = std::thread::Builder::new().name("davy-watchdog".into());
+            thread.spawn(|| DOG.run())?;
+            *runs = true;
+        }
+        Ok(&DOG)
     }
 
     fn watch(&self, watched: &Arc<Watched>) {

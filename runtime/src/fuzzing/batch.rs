@@ -7,8 +7,8 @@ use super::blames_the_guest;
 use crate::abi::errno;
 use crate::batches::Output;
 use crate::columns::{ALIGNMENT, Node, OutputBatch};
-use crate::guest::MemoryLimit;
 use crate::imports::{GuestState, region};
+use crate::memory_limit::MemoryLimit;
 use crate::transfers::{give_batch, give_schema};
 use arrow_schema::{DataType, Schema};
 use std::ops::Range;
@@ -43,7 +43,8 @@ pub(super) fn schema(message: &[u8]) {
 
 fn state() -> GuestState {
     let mut state = GuestState::blank();
-    state.memory_limit = MemoryLimit::new(Arc::default(), MOST);
+    let channels = Arc::clone(&state.channels);
+    state.memory_limit = MemoryLimit::new(Arc::default(), MOST, channels);
     state
 }
 

@@ -9,9 +9,9 @@ use crate::admission::Admission;
 use crate::batches::{InputBatch, Output};
 use crate::callback::Callbacks;
 use crate::channel::Channels;
-use crate::guest::MemoryLimit;
 use crate::imports::{GuestState, control};
 use crate::job::{Desk, JobKey, Jobs, Loader, Role, Shared};
+use crate::memory_limit::MemoryLimit;
 use crate::snapshot::Snapshot;
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -73,11 +73,11 @@ fn state(lab: &Lab, input: &mut Input<'_>) -> GuestState {
     let shared = (setup & 0x40 == 0).then_some(shared);
     let admission = if setup & 0x80 == 0 { &[lab.world.rule()][..] } else { &[] };
     GuestState {
+        memory_limit: MemoryLimit::new(Arc::default(), 1 << 20, Arc::clone(&channels)),
         channels,
         admission: Admission::new(admission).expect("a folder"),
         callbacks: Callbacks::new(Some(lab.world.sockets())),
         job: Desk::new(shared, role, input.part().to_vec()),
-        memory_limit: MemoryLimit::new(Arc::default(), 1 << 20),
         output_limit: Some(1 << 20),
         ..GuestState::blank()
     }

@@ -8,6 +8,7 @@ final case class DavyConf private (
     cacheDir: Option[Path],
     cacheMaxBytes: Long,
     memoryBytes: Long,
+    chargeMemory: Boolean,
     deadlineMillis: Long,
     cpuMillis: Long,
     outputBytes: Long,
@@ -54,6 +55,15 @@ object DavyConf {
     "2g",
     "Memory limit of one sandbox. Applies where `spark.executor.pyspark.memory` is not set; that " +
       "one is divided by the executor's concurrent tasks. Past the limit Python sees `MemoryError`."
+  )
+  private[davy] val ChargeMemory = Setting(
+    "spark.davy.memory.charge",
+    Kind.flag,
+    "false",
+    "Whether a task's sandbox acquires its memory from Spark's memory manager, off-heap, before it " +
+      "grows: it is part of the task's peak execution memory, makes Spark's own consumers spill, and " +
+      "where Spark refuses, Python sees `MemoryError`. Needs `spark.memory.offHeap.enabled` and " +
+      "`spark.memory.offHeap.size`. The memory of a snapshot is shared by sandboxes and not charged."
   )
   private val Deadline = Setting(
     "spark.davy.deadline",
@@ -131,6 +141,7 @@ object DavyConf {
   private[davy] val table: Seq[Setting[_]] = Seq(
     Image,
     Memory,
+    ChargeMemory,
     Deadline,
     CpuTime,
     OutputBytes,
@@ -159,6 +170,7 @@ object DavyConf {
       cacheDir = CacheDir.in(settings),
       cacheMaxBytes = CacheMaxBytes.in(settings),
       memoryBytes = Memory.in(settings),
+      chargeMemory = ChargeMemory.in(settings),
       deadlineMillis = Deadline.in(settings),
       cpuMillis = CpuTime.in(settings),
       outputBytes = OutputBytes.in(settings),

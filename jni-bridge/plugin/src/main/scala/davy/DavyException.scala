@@ -13,6 +13,7 @@ final class DavyException(val fault: String, message: String) extends RuntimeExc
 
 object DavyException {
   val Host = "host"
+  val Limit = "limit"
   val Stopped = "stopped"
 
   def host(message: String): DavyException = new DavyException(Host, message)

@@ -31,6 +31,10 @@ final class ImageOpening(open: => OpenedImage) {
 
   def hasFailed: Boolean = result.isCompletedExceptionally
 
+  /** The image if it is open by now. */
+  def opened: Option[OpenedImage] =
+    if (result.isDone && !hasFailed) Option(result.getNow(null)) else None
+
   /**
    * Waits for the image. `pause` is called every few milliseconds and may throw to give up.
    *

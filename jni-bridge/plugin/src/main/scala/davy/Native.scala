@@ -24,6 +24,9 @@ final class Native private[davy] () extends Sandboxes {
   @native override def takeSchema(sandbox: Long): Array[Byte]
   @native override def takeBatch(sandbox: Long): Array[Long]
   @native override def freeBatch(batch: Long): Unit
+  @native override def grantMemory(sandbox: Long, bytes: Long): Long
+  @native override def refuseMemory(sandbox: Long, why: String): Unit
+  @native override def memoryHeld(sandbox: Long): Array[Long]
   @native override def stats(sandbox: Long): String
   @native override def engineStats(): String
 }

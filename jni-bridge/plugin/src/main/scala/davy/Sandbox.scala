@@ -18,8 +18,14 @@ final case class Guest(sandboxes: Sandboxes, handle: Long)
  *
  * @param boot starts the guest; it may wait, and throw to give up
  * @param released called once, after the handle was freed
+ * @param memory accounts for what each task's guest holds
  */
-final class Sandbox(boot: () => Guest, limits: TaskLimits, released: () => Unit) {
+final class Sandbox(
+    boot: () => Guest,
+    limits: TaskLimits,
+    released: () => Unit,
+    memory: TaskMemory = TaskMemory.None
+) {
   // The owner counts as one user; whoever takes it to 0 frees the handle.
   private val users = new AtomicInteger(1)
   private val closed = new AtomicBoolean
@@ -29,9 +35,16 @@ final class Sandbox(boot: () => Guest, limits: TaskLimits, released: () => Unit)
   @volatile private var guest: Guest = _
   @volatile private var ready = false
   @volatile private var stopReason: String = _
+  @volatile private var account: TaskMemory.Account = TaskMemory.None
+  @volatile private var resting = true
 
   /** Ready ones of `ops` (see [[Sandboxes]]) within `millis`; 0 if none is. */
-  def await(ops: Int, millis: Long): Int = use(g => g.sandboxes.await(g.handle, ops, millis))
+  def await(ops: Int, millis: Long): Int = use { g =>
+    val mine = account
+    val ready = g.sandboxes.await(g.handle, ops | mine.ops, millis)
+    if ((ready & Sandboxes.Memory) != 0) mine.serve()
+    ready & ~Sandboxes.Memory
+  }
 
   /** Bytes read into `dst`; 0 if there are none now; -1 at the end of output. */
   def read(dst: ByteBuffer): Int =
@@ -104,8 +117,19 @@ final class Sandbox(boot: () => Guest, limits: TaskLimits, released: () => Unit)
   /** The task that uses this sandbox next has its limits to itself. */
   def beginTask(): Unit = ready = false
 
-  /** No task's time runs while the sandbox is idle. */
-  def endTask(): Unit = ifStarted(g => g.sandboxes.beginTask(g.handle, 0, 0))
+  /** No task's time runs while the sandbox is idle, and no task answers for its memory. */
+  def endTask(): Unit = {
+    account.close()
+    account = TaskMemory.None
+    ifStarted { g =>
+      g.sandboxes.beginTask(g.handle, 0, 0)
+      g.sandboxes.grantMemory(g.handle, -1)
+    }
+    resting = true
+  }
+
+  /** Whether it lives and no task uses it. */
+  def isResting: Boolean = guest != null && resting
 
   /** Traps the guest: its channel ends with the fault "stopped". */
   def stop(reason: String): Unit = {
@@ -120,8 +144,11 @@ final class Sandbox(boot: () => Guest, limits: TaskLimits, released: () => Unit)
   /** Whether it could serve another task: it runs, and has nothing left to say. */
   def isIdle: Boolean =
     stopReason == null && !closed.get && guest != null &&
-      (try await(Sandboxes.Readable, 0) == 0
-      catch { case _: DavyException => false })
+      // No use of a task's: it opens no account, and so it cannot wait.
+      enter() &&
+      (try guest.sandboxes.await(guest.handle, Sandboxes.Readable, 0) == 0
+      catch { case _: DavyException => false }
+      finally leave())
 
   /** Stops the guest and frees the handle. Closing again does nothing. */
   def close(reason: String): Unit = if (!closed.get) {
@@ -147,6 +174,8 @@ final class Sandbox(boot: () => Guest, limits: TaskLimits, released: () => Unit)
       if (guest == null) begin()
       if (!ready) {
         guest.sandboxes.beginTask(guest.handle, limits.deadlineMillis, limits.cpuMillis)
+        account = memory.open(guest)
+        resting = false
         ready = true
       }
     }

@@ -41,7 +41,7 @@ final case class SandboxSpec(
         "worker" -> worker,
         "env" -> zone.inherited(guestEnv(env)).asJava,
         "localtime" -> zone.localtime.orNull,
-        "memory_setting" -> memorySetting(env),
+        "memory_setting" -> memorySettings(env, conf),
         "sys_path" -> sysPath.asJava,
         "cwd" -> cwd.orNull,
         "reuse" -> reuse,
@@ -104,6 +104,10 @@ object SandboxSpec {
     sparkMemory(env)
       .map { case (_, mb) => if (mb >= 4096) DavyConf.MaxMemory else mb << 20 }
       .getOrElse(conf.memoryBytes)
+
+  /** What an operator raises after a MemoryError: both may have been met. */
+  private def memorySettings(env: Map[String, String], conf: DavyConf): String =
+    (if (conf.chargeMemory) "spark.memory.offHeap.size or " else "") + memorySetting(env)
 
   /** The setting that `memoryBytes` comes from. */
   private[davy] def memorySetting(env: Map[String, String]): String =

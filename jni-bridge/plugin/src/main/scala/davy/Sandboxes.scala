@@ -82,6 +82,22 @@ trait Sandboxes {
   def takeBatch(sandbox: Long): Array[Long]
   def freeBatch(batch: Long): Unit
 
+  /**
+   * Sets what the sandbox may hold of its own, bytes; -1 bounds nothing. To grow past it the guest
+   * waits, and [[await]] answers [[Sandboxes.Memory]], until it is granted or refused. Answers what
+   * it holds now, which it keeps.
+   */
+  def grantMemory(sandbox: Long, bytes: Long): Long
+
+  /** Refuses what the guest waits for; `why` is for its MemoryError. */
+  def refuseMemory(sandbox: Long, why: String): Unit
+
+  /**
+   * What the sandbox holds of its own, bytes: now, at most since it was last without a bound, and
+   * what it waits for (0 if it does not).
+   */
+  def memoryHeld(sandbox: Long): Array[Long]
+
   /** JSON figures of one sandbox. */
   def stats(sandbox: Long): String
 
@@ -93,5 +109,8 @@ object Sandboxes {
 
   /** The bits of [[Sandboxes.await]], equal to those of `java.nio.channels.SelectionKey`. */
   val Readable = 1
+
+  /** The guest waits for memory; none of the keys' bits. */
+  val Memory = 2
   val Writable = 4
 }

@@ -42,7 +42,8 @@ final class FakeSandboxes(room: Int = Int.MaxValue) extends Sandboxes {
   }
   override def await(sandbox: Long, ops: Int, millis: Long): Int = synchronized {
     def ready =
-      ((if (output.nonEmpty || ended) 1 else 0) | (if (input.size < room || ended) 4 else 0)) & ops
+      ((if (output.nonEmpty || ended) 1 else 0) | (if (input.size < room || ended) 4 else 0) |
+        (if (wanted > 0) Sandboxes.Memory else 0)) & ops
     if (ready == 0 && !woken && millis > 0) wait(millis)
     woken = false
     ready
@@ -84,6 +85,25 @@ final class FakeSandboxes(room: Int = Int.MaxValue) extends Sandboxes {
   override def release(sandbox: Long): Unit = locked(calls += "release")
   override def beginTask(sandbox: Long, deadlineMillis: Long, cpuMillis: Long): Unit =
     locked(calls += s"beginTask $deadlineMillis $cpuMillis")
+
+  /** What the guest waits for; answered by a grant or a refusal. */
+  var wanted = 0L
+  var has = 0L
+  var granted: Long = -1
+  var refused: String = _
+  override def grantMemory(sandbox: Long, bytes: Long): Long = locked {
+    granted = bytes
+    if (bytes < 0 || bytes >= wanted) {
+      has = math.max(has, wanted)
+      wanted = 0
+    }
+    has
+  }
+  override def refuseMemory(sandbox: Long, why: String): Unit = locked {
+    refused = why
+    wanted = 0
+  }
+  override def memoryHeld(sandbox: Long): Array[Long] = synchronized(Array(has, has, wanted))
   override def stats(sandbox: Long): String = """{"start_us": 1}"""
   override def engineStats(): String = "{}"
   override def putBatch(sandbox: Long, buffers: Array[Long]): Boolean = true

@@ -3,8 +3,8 @@ package org.apache.spark.davy
 import scala.util.control.NonFatal
 
 import davy.{DavyConf, DavyException, ImageOpening}
-import org.apache.spark.{SparkContext, SparkEnv}
-import org.apache.spark.api.python.DavyWorkers
+import org.apache.spark.{SparkConf, SparkContext, SparkEnv}
+import org.apache.spark.api.python.{DavyWorkers, SparkMemory}
 import org.slf4j.LoggerFactory
 
 /** Puts Davy into a SparkEnv. Doing so again changes nothing: local mode does it twice. */
@@ -17,6 +17,7 @@ object DavyInstall {
   /** A driver refuses to start with what cannot work: nothing has run yet. */
   def onDriver(sc: SparkContext): Unit = {
     val conf = DavyConf.of(sc.conf.getAll)
+    checkMemory(conf, sc.conf)
     SparkPatch().foreach(problem => throw DavyException.host(problem))
     DavyWorkers.install(sc.env, conf, ImageOpening.of(conf))
     if (conf.columnar) addExtension(sc)
@@ -42,6 +43,7 @@ object DavyInstall {
   def onExecutor(env: SparkEnv): Unit =
     try {
       val conf = DavyConf.of(env.conf.getAll)
+      checkMemory(conf, env.conf)
       SparkPatch().foreach(problem => throw DavyException.host(problem))
       FilesFolder.give(env)
       DavyWorkers.install(env, conf, ImageOpening.of(conf)).warm()
@@ -54,6 +56,9 @@ object DavyInstall {
         }
         val _ = DavyWorkers.install(env, DavyConf.default, ImageOpening.failed(sentence))
     }
+
+  private def checkMemory(conf: DavyConf, spark: SparkConf): Unit =
+    if (conf.chargeMemory) SparkMemory.problem(spark).foreach(p => throw DavyException.host(p))
 
   /** Stops the sandboxes that are left. */
   def shutdown(env: SparkEnv): Unit = DavyWorkers.of(env).foreach(_.close())

@@ -21,6 +21,7 @@ private[spark] final class DavyRuntime(conf: DavyConf, env: SparkEnv, image: Ima
   private val log = LoggerFactory.getLogger("davy.DavyRuntime")
   private val folders = new SparkFolders(env)
   private val live = ConcurrentHashMap.newKeySet[DavyWorker]()
+  private val memory = new SparkMemory(env.conf, conf.chargeMemory)
   @volatile private var closed = false
 
   /** Whether a sandbox serves one task after another. */
@@ -46,7 +47,8 @@ private[spark] final class DavyRuntime(conf: DavyConf, env: SparkEnv, image: Ima
         Option(scratch.get).foreach(_.deleteLater())
         live.remove(self.get)
         log.debug(s"Davy freed a sandbox of $module")
-      }
+      },
+      memory
     )
     val worker = new DavyWorker(new DavyChannel(sandbox))
     self.set(worker)
@@ -95,6 +97,12 @@ private[spark] final class DavyRuntime(conf: DavyConf, env: SparkEnv, image: Ima
   }
 
   def isClosed: Boolean = closed
+
+  /** Sandboxes that live and that no task uses. */
+  def idleSandboxes: Long = live.stream.filter(_.davyChannel.sandbox.isResting).count()
+
+  /** JSON; none before the image is open. */
+  def engineStats: Option[String] = image.opened.map(_.sandboxes.engineStats())
 
   /** Once for each task that loaded its function for others, or could not. */
   def tellOfJob(sandbox: Sandbox): Unit = sandbox.figures.map(_.job).foreach {

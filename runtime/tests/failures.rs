@@ -1,0 +1,237 @@
+//! The system fails the host at each step where it can (files, mappings, threads, allocation), each time
+//! that the step comes in a life: opening an image, boot, start from a snapshot, job snapshots,
+//! batches. Whoever met it hears a sentence with the cause, nothing stays behind, and the same thing
+//! done again is done rightly.
+//!
+//! One test: the steps that fail are of the process.
+
+#[allow(dead_code)] // what the other tests use of it
+#[path = "all/guests.rs"]
+mod guests;
+
+use davy_runtime::failpoints::fail;
+use davy_runtime::{
+    AdmitRule, DirGrant, Fault, Grants, Image, Output, Sandbox, SandboxSpec, SnapshotKey,
+};
+use guests::{BOOT, Lab, PATIENCE, converse, guest, spec};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What the sentence says beside the cause; `None`: nobody is told, for nothing is lost but time.
+const SENTENCES: &[(&str, Option<&str>)] = &[
+    ("image.read", Some("cannot be read")),
+    ("cache.folder", Some("the cache folder")),
+    ("cache.lock", Some("the cache folder")),
+    ("cache.build", Some("the cache folder")),
+    ("cache.rename", Some("the cache folder")),
+    ("files.write", Some("the cache folder")),
+    ("files.thread", None),
+    ("code.write", Some("the cache folder")),
+    ("instance.memory", Some("the host failed")),
+    ("instances.thread", None),
+    ("guest.thread", Some("the host failed: starting a guest thread")),
+    ("grant.open", Some("the host failed: opening the granted directory")),
+    ("admission.folder", Some("the host failed: making the folder for admitted files")),
+    ("snapshot.memfd", Some("the host failed: taking a snapshot")),
+    ("snapshot.write", Some("the host failed: taking a snapshot")),
+    ("snapshot.seal", Some("the host failed: taking a snapshot")),
+    ("snapshot.map", Some("the host failed: mapping a snapshot")),
+    ("snapshot.thread", None),
+    ("snapshot.save", None),
+    ("jobs.thread", None),
+    ("watchdog.thread", Some("the host failed: starting the thread that watches time limits")),
+    ("batch.region", Some("the host failed: allocating 0 bytes for a batch")),
+];
+
+/// Boot grows memory and writes 7 far up; serve grows it once more and answers that value and 1.
+const SERVE: &str = r#"
+  (i32.store8 (i32.const 0) (i32.load8_u (i32.const 3000000)))
+  (i32.store8 (i32.const 1) (i32.ne (memory.grow (i32.const 9)) (i32.const -1)))
+  (drop (call $read (i32.const 3000001) (i32.const 1)))
+  (drop (call $write (i32.const 0) (i32.const 2)))
+  i32.const 0"#;
+const GROWN: &str = r#"(func (export "davy_boot") (result i32)
+  (drop (memory.grow (i32.const 62)))
+  (i32.store8 (i32.const 3000000) (i32.const 7))
+  i32.const 0)"#;
+
+/// Loads its command (one more at 400), asks for a job snapshot, and answers how often it was loaded.
+const JOB: &str = r#"(local $role i32)
+  (drop (call $gateway (i32.const 11) (i32.const 0) (i32.const 0) (i32.const 200) (i32.const 64)))
+  (local.set $role (i32.load8_u (i32.const 200)))
+  (drop (call $read (i32.const 300) (i32.const 1)))
+  (drop (call $gateway (i32.const 12) (i32.const 100) (i32.const 32) (i32.const 201) (i32.const 8)))
+  (if (i32.ne (local.get $role) (i32.const 114)) (then
+    (i32.store8 (i32.const 400) (i32.add (i32.load8_u (i32.const 400)) (i32.const 1)))))
+  (if (i32.eq (local.get $role) (i32.const 112)) (then
+    (drop (call $gateway (i32.const 14) (i32.const 500) (i32.const 0) (i32.const 200) (i32.const 8)))
+    (return (i32.const 0))))
+  (if (i32.eq (i32.load8_u (i32.const 201)) (i32.const 117)) (then
+    (drop (call $gateway (i32.const 13) (i32.const 100) (i32.const 32) (i32.const 201) (i32.const 8)))))
+  (drop (call $write (i32.const 400) (i32.const 1)))
+  i32.const 0"#;
+
+/// Gives the schema and the batch whose places are in its first words.
+const GIVE: &str = r#"(drop (call $read (i32.const 0) (i32.const 60000)))
+  (drop (call $gateway (i32.const 8) (i32.load (i32.const 0)) (i32.load (i32.const 4))
+                       (i32.const 0) (i32.const 0)))
+  (drop (call $gateway (i32.const 9) (i32.const 8) (i32.const 4) (i32.const 0) (i32.const 0)))
+  i32.const 0"#;
+
+/// Memory with a batch of five rows without columns.
+fn batch() -> Vec<u8> {
+    let none = arrow_schema::Schema::empty();
+    let stream = arrow_ipc::writer::StreamWriter::try_new(Vec::new(), &none).expect("a writer");
+    let message = stream.into_inner().expect("bytes");
+    let mut memory = vec![0u8; 1024];
+    let words: [u32; 3] = [256, message.len() as u32, 128];
+    memory[..12].copy_from_slice(words.map(u32::to_le_bytes).as_flattened());
+    let array: [i64; 5] = [5, 0, 0, 1, 0]; // rows, nulls, offset, buffers, children
+    memory[128..168].copy_from_slice(array.map(i64::to_le_bytes).as_flattened());
+    memory[168..172].copy_from_slice(&64u32.to_le_bytes()); // its one buffer is absent
+    memory[256..256 + message.len()].copy_from_slice(&message);
+    memory
+}
+
+/// One life: images opened, and what is done with them.
+struct Life {
+    lab: Lab,
+    images: BTreeMap<&'static str, Arc<Image>>,
+}
+
+const STEPS: [&str; 9] =
+    ["open serve", "boot", "start", "open job", "made", "used", "open give", "batch", "again"];
+
+impl Life {
+    fn open(&mut self, name: &'static str, body: &str, boot: &str) -> Result<Vec<u8>, Fault> {
+        let path = self.lab.pack(&guest(body, boot));
+        let image = self.lab.open(&path)?;
+        self.images.insert(name, image);
+        Ok(Vec::new())
+    }
+
+    fn run(&self, name: &str, jobs: bool, input: &[u8]) -> Result<(Vec<u8>, Sandbox), Fault> {
+        let shared = self.lab.folder.path().join("shared");
+        std::fs::create_dir_all(&shared).expect("a folder");
+        let dir =
+            DirGrant { host: shared.clone(), guest: "/s".into(), write: false, quota_bytes: None };
+        let admit = AdmitRule { root: shared, patterns: vec!["*".into()] };
+        let grants = Grants { dirs: vec![dir], admit: vec![admit], ..Grants::default() };
+        let key = SnapshotKey { key: "k".into(), on_disk: !jobs, jobs };
+        let spec = SandboxSpec { snapshot_key: Some(key), grants, ..spec() };
+        let sandbox = Sandbox::start(&self.images[name], spec)?;
+        sandbox.begin_task(Some(PATIENCE), None);
+        let (output, end) = converse(&sandbox, input);
+        end.map(|()| (output, sandbox))
+    }
+
+    fn step(&mut self, step: &str) -> Result<Vec<u8>, Fault> {
+        match step {
+            "open serve" => self.open("serve", SERVE, GROWN),
+            "open job" => self.open("job", JOB, BOOT),
+            "open give" => self.open("give", GIVE, BOOT),
+            "boot" | "start" | "again" => self.run("serve", false, b"x").map(|(told, _)| told),
+            "made" | "used" => self.run("job", true, b"x").map(|(told, _)| told),
+            "batch" => self.run("give", false, &batch()).map(|(_, sandbox)| {
+                let given = std::iter::from_fn(|| sandbox.channels().take_output());
+                let rows = given.filter_map(|output| match output {
+                    Output::Batch(batch) => Some(batch.rows() as u8),
+                    Output::Schema(_) => None,
+                });
+                rows.collect()
+            }),
+            other => panic!("{other}"),
+        }
+    }
+
+    fn right(step: &str) -> Vec<u8> {
+        match step {
+            "boot" | "start" | "again" => vec![7, 1],
+            "made" | "used" => vec![1],
+            "batch" => vec![5],
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Descriptors, guest threads and linear memories or snapshots mapped. The watchdog and the sweeper of
+/// job snapshots stay a while; both are one a process or image.
+fn held() -> (usize, usize, usize) {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("threads").flatten();
+    let names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+    let stays = ["davy-watchdog", "davy-jobs"];
+    let guests =
+        names.filter(|name| name.starts_with("davy") && !stays.contains(&name.trim())).count();
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("mappings");
+    let large = |line: &&str| {
+        let (start, end) = line.split_once(' ')?.0.split_once('-')?;
+        let size = u64::from_str_radix(end, 16).ok()? - u64::from_str_radix(start, 16).ok()?;
+        (size >= 1 << 30 || line.contains("davy-snapshot")).then_some(())
+    };
+    let mapped = maps.lines().filter(|line| large(line).is_some()).count();
+    (std::fs::read_dir("/proc/self/fd").expect("descriptors").count(), guests, mapped)
+}
+
+/// A life in which `failing` fails once; the steps met, and who was told what.
+fn live(failing: Option<(&str, usize)>) -> (Vec<&'static str>, Vec<(&'static str, String)>) {
+    let mut life = Life { lab: Lab::new(), images: BTreeMap::new() };
+    let (mut told, mut met) = (Vec::new(), fail(failing));
+    met.clear();
+    for step in STEPS {
+        let done = life.step(step).or_else(|fault| {
+            told.push((step, fault.to_string()));
+            life.step(step)
+        });
+        let right = Life::right(step);
+        assert_eq!(done.map_err(|f| f.to_string()), Ok(right), "{step}, after {failing:?}");
+        // What runs beside a sandbox is done before the next: each life meets the same steps.
+        let until = Instant::now() + PATIENCE;
+        while held().1 > 0 {
+            assert!(Instant::now() < until, "a thread stays after {step} with {failing:?}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    met.extend(fail(None));
+    (met, told)
+}
+
+#[test]
+fn a_failing_system_is_one_tasks_error() {
+    let told_of: BTreeMap<_, _> = SENTENCES.iter().copied().collect();
+    // The watchdog is started once a process: first, and failing.
+    let mut count: BTreeMap<&str, usize> = BTreeMap::from([("watchdog.thread", 1)]);
+    let first = live(Some(("watchdog.thread", 0))).1;
+    check("watchdog.thread", &first, &told_of);
+    let before = held();
+    for name in live(None).0 {
+        *count.entry(name).or_default() += 1;
+    }
+    let known: BTreeSet<_> = told_of.keys().copied().collect();
+    assert_eq!(count.keys().copied().collect::<BTreeSet<_>>(), known, "each step is met");
+    count.remove("watchdog.thread");
+    assert_eq!(first.len(), 1);
+    for (name, times) in count {
+        let mut errors = 0;
+        for n in 0..times {
+            let (_, told) = live(Some((name, n)));
+            errors += told.len();
+            check(name, &told, &told_of);
+            assert_eq!(held(), before, "left behind after {name} failed the {n}th time");
+        }
+        assert_eq!(errors > 0, told_of[name].is_some(), "who hears of {name}");
+    }
+}
+
+fn check(
+    name: &str,
+    told: &[(&'static str, String)],
+    told_of: &BTreeMap<&'static str, Option<&'static str>>,
+) {
+    // A job snapshot that cannot be made is a reason in the log, and its task goes on.
+    assert!(told.len() <= 1, "{name}: {told:?}");
+    let Some((step, sentence)) = told.first() else { return };
+    let words = told_of[name].unwrap_or_else(|| panic!("{name} is nobody's error: {sentence}"));
+    let cause = format!("injected at {name}");
+    assert!(sentence.contains(words) && sentence.contains(&cause), "{step}: {sentence}");
+}
