@@ -1,7 +1,7 @@
 //! Question: how long from a task's checkout of a sandbox until its worker, with numpy, pandas and
 //! pyarrow imported, has consumed the first byte? Prints milliseconds: median, 99 of 100, worst.
 //! "Ahead": the sandbox has started before the task asks, as the plugin's factory has it.
-#![allow(missing_docs, clippy::unwrap_used)] // a failed benchmark may panic
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)] // a benchmark may panic and prints
 
 use davy_runtime::{
     Cache, DirGrant, Engine, Grants, Image, Limits, READABLE, Sandbox, SandboxSpec, SnapshotKey,
