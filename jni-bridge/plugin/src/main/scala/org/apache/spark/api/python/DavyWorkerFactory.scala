@@ -53,10 +53,12 @@ private[spark] final class DavyWorkerFactory(
    */
   private def startAhead(after: DavyWorker): Unit = if (!stopped && wantsAhead) {
     val _ = background.schedule(
-      (() =>
-        if (after.davyChannel.sandbox.hasBooted) {
-          if (!stopped && wantsAhead) putAhead()
-        } else if (!after.isStopped) startAhead(after)): Runnable,
+      (
+          () =>
+            if (after.davyChannel.sandbox.hasBooted) {
+              if (!stopped && wantsAhead) putAhead()
+            } else if (!after.isStopped) startAhead(after)
+      ): Runnable,
       AheadMillis,
       TimeUnit.MILLISECONDS
     )

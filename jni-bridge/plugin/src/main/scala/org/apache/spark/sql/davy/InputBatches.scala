@@ -61,9 +61,8 @@ private[davy] final class BatchFiller(
   def add(rows: Iterator[InternalRow]): Int = {
     val from = n
     val before = if (byRow && from > 0) counted.map(_.mark(from)) else null
-    while (
-      n - from < bound && (!byRow || sizeSince(from, before) < limits.bytes) && rows.hasNext
-    ) write(rows.next())
+    while (n - from < bound && (!byRow || sizeSince(from, before) < limits.bytes) && rows.hasNext)
+      write(rows.next())
     n - from
   }
 
