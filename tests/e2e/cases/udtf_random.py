@@ -67,7 +67,8 @@ def _outcomes(spark, r, schema, rows, size):
     whole = StructType([StructField("k", StringType()), StructField("n", LongType()), *schema])
     frame = spark.createDataFrame(keyed, whole, verifySchema=False)
     frame.coalesce(1).createOrReplaceTempView("one_task")
-    frame.repartition(5, "n").createOrReplaceTempView("some_tasks")
+    # Sorted: a row of `terminate` stands beside the last row of its task.
+    frame.repartition(5, "n").sortWithinPartitions("n").createOrReplaceTempView("some_tasks")
 
     width = len(names)
 

@@ -138,14 +138,11 @@ private[davy] object OutputTypes {
       throw mismatch("pandas_udf()", expected, actual)
   }
 
-  def mismatch(operation: String, expected: Seq[DataType], actual: Seq[DataType]): Throwable =
-    QueryExecutionErrors.getClass.getMethods.find(_.getName == "arrowDataTypeMismatchError") match {
-      case Some(error) =>
-        error.invoke(QueryExecutionErrors, operation, expected, actual).asInstanceOf[Throwable]
-      case None => // Spark 4.0
-        new AssertionError(
-          "assertion failed: Invalid schema from arrow-enabled Python UDTF: expected " +
-            s"${expected.mkString(", ")}, got ${actual.mkString(", ")}"
-        )
-    }
+  def mismatch(operation: String, expected: Seq[DataType], actual: Seq[DataType]): Throwable = {
+    val kinds = Seq(classOf[String], classOf[Seq[_]], classOf[Seq[_]])
+    QueryExecutionErrors.getClass
+      .getMethod("arrowDataTypeMismatchError", kinds: _*)
+      .invoke(QueryExecutionErrors, operation, expected, actual)
+      .asInstanceOf[Throwable]
+  }
 }

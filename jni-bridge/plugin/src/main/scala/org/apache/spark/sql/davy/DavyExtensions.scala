@@ -87,7 +87,7 @@ object DavyColumnarRule extends ColumnarRule {
   private def scalar(node: ArrowEvalPythonExec): Either[String, SparkPlan] =
     for {
       _ <- check(Scalar(node.evalType), s"the kind ${node.evalType}")
-      _ <- common(node.child, 0)
+      _ <- common(node.child)
       inputs = ScalarStage.inputs(node.udfs)
       _ <- check(inputs.nonEmpty, "a function without arguments")
       _ <- types("an argument", inputs.map(_.dataType))
@@ -104,7 +104,7 @@ object DavyColumnarRule extends ColumnarRule {
       barrier: Boolean,
       profile: Option[org.apache.spark.resource.ResourceProfile]
   ): Either[String, SparkPlan] =
-    tables(node, 0).map { _ =>
+    tables(node).map { _ =>
       val settings = StockSettings.of(node, evalType, node.conf, Map.empty)
       val udf = func.asInstanceOf[PythonUDF]
       DavyMapInBatchExec(udf, node.output, node.child, barrier, profile, settings)
@@ -116,7 +116,7 @@ object DavyColumnarRule extends ColumnarRule {
       grouping: Seq[Attribute],
       struct: Boolean
   ): Either[String, SparkPlan] =
-    tables(node, 1).map { _ =>
+    tables(node).map { _ =>
       val settings = StockSettings.of(node, evalType(node), node.conf, Map.empty)
       val udf = func.asInstanceOf[PythonUDF]
       DavyFlatMapGroupsExec(udf, grouping, node.output, node.child, struct, settings)
@@ -128,7 +128,7 @@ object DavyColumnarRule extends ColumnarRule {
       left: Seq[Attribute],
       right: Seq[Attribute]
   ): Either[String, SparkPlan] =
-    tables(node, 1).map { _ =>
+    tables(node).map { _ =>
       val settings = StockSettings.of(node, evalType(node), node.conf, Map.empty)
       val udf = func.asInstanceOf[PythonUDF]
       DavyFlatMapCoGroupsExec(udf, left, right, node.output, node.left, node.right, settings)
@@ -143,7 +143,7 @@ object DavyColumnarRule extends ColumnarRule {
     val kind = node.productElement(4).asInstanceOf[Int]
     val call = AggregateCall.of(aggregates)
     for {
-      _ <- since(1)
+      _ <- version
       _ <- check(!grouping.exists(_.metadata.contains(SessionWindow.marker)), "a session window")
       _ <- check(call.inputs.nonEmpty, "a function without arguments")
       _ <- types("an argument", call.inputs.map(_.dataType))
@@ -164,7 +164,7 @@ object DavyColumnarRule extends ColumnarRule {
     val functions = WindowFrames.functions(expressions)
     val call = AggregateCall.of(functions)
     for {
-      _ <- since(1)
+      _ <- version
       _ <- check(call.inputs.nonEmpty, "a function without arguments")
       _ <- types("an argument", call.inputs.map(_.dataType))
       _ <- types("a result", functions.map(_.dataType))
@@ -179,7 +179,7 @@ object DavyColumnarRule extends ColumnarRule {
   private def udtf(node: ArrowEvalPythonUDTFExec): Either[String, SparkPlan] = {
     val inputs = UdtfStage.inputs(node.udtf)
     for {
-      _ <- since(0)
+      _ <- version
       _ <- check(inputs.nonEmpty, "a function without arguments")
       _ <- types("an argument", inputs.map(_.dataType))
       _ <- types("a result", node.resultAttrs.map(_.dataType))
@@ -200,27 +200,21 @@ object DavyColumnarRule extends ColumnarRule {
     node.getClass.getMethod("pythonEvalType").invoke(node).asInstanceOf[Int]
 
   /** Of nodes that get and give whole tables. */
-  private def tables(node: SparkPlan, minor: Int): Either[String, Unit] =
+  private def tables(node: SparkPlan): Either[String, Unit] =
     for {
-      _ <- node.children.map(common(_, minor)).find(_.isLeft).getOrElse(Right(()))
+      _ <- node.children.map(common).find(_.isLeft).getOrElse(Right(()))
       _ <- check(node.children.forall(_.output.nonEmpty), "no columns")
       _ <- types("a result", node.output.map(_.dataType))
     } yield ()
 
-  private def common(child: SparkPlan, minor: Int): Either[String, Unit] =
+  private def common(child: SparkPlan): Either[String, Unit] =
     for {
-      _ <- since(minor)
+      _ <- version
       _ <- types("a column", child.output.map(_.dataType))
     } yield ()
 
-  /** Spark 4.0 sends the groups of most kinds in a way of its own. */
-  private def since(minor: Int): Either[String, Unit] = {
-    val compared = (minor to 3).map(n => s"4.$n")
-    check(
-      compared.exists(v => SPARK_VERSION.startsWith(s"$v.")),
-      s"Spark $SPARK_VERSION; ${compared.mkString(", ")} were compared"
-    )
-  }
+  private def version: Either[String, Unit] =
+    check(SPARK_VERSION.startsWith("4.3."), s"Spark $SPARK_VERSION; 4.3 was compared")
 
   private def types(what: String, kinds: Seq[org.apache.spark.sql.types.DataType]) =
     kinds.find(!ArrowSchemas.holds(_)) match {

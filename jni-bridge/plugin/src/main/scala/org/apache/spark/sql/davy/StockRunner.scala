@@ -3,7 +3,7 @@ package org.apache.spark.sql.davy
 import java.io.DataOutputStream
 import java.lang.reflect.Method
 
-import org.apache.spark.{SPARK_VERSION, SparkEnv, TaskContext}
+import org.apache.spark.{SparkEnv, TaskContext}
 import org.apache.spark.api.python.{BasePythonRunner, ChainedPythonFunctions, PythonWorker}
 import org.apache.spark.sql.catalyst.expressions.{PythonUDF, PythonUDTF}
 import org.apache.spark.sql.execution.metric.SQLMetric
@@ -20,8 +20,7 @@ private[davy] final case class StockSettings(
     conf: Map[String, String],
     metrics: Map[String, SQLMetric],
     jobArtifact: Option[String],
-    session: Option[String],
-    profiler: Option[String]
+    last: Option[String]
 )
 
 private[davy] object StockSettings {
@@ -40,8 +39,7 @@ private[davy] object StockSettings {
       ArrowPythonRunner.getPythonRunnerConfMap(conf),
       metrics,
       field(node, "jobArtifactUUID"),
-      field(node, "sessionUUID"),
-      conf.pythonUDFProfiler
+      field(node, "sessionUUID")
     )
 
   private def field(node: AnyRef, name: String): Option[String] = {
@@ -105,13 +103,20 @@ private[davy] object StockRunner {
       arguments: Array[Array[ArgumentMetadata]],
       schema: StructType,
       s: StockSettings
-  ): StockRunner =
-    make(classOf[ArrowPythonWithNamedArgumentRunner], s)(
+  ): StockRunner = new StockRunner(
+    new ArrowPythonWithNamedArgumentRunner(
       funcs,
-      Int.box(s.evalType),
+      s.evalType,
       arguments,
-      schema
+      schema,
+      s.timeZone,
+      s.largeVarTypes,
+      s.conf,
+      s.metrics,
+      s.jobArtifact,
+      s.last
     )
+  )
 
   /** @param offsets of the one struct of a map; of keys and columns of groups */
   def table(
@@ -119,8 +124,20 @@ private[davy] object StockRunner {
       offsets: Array[Int],
       schema: StructType,
       s: StockSettings
-  ): StockRunner =
-    make(classOf[ArrowPythonRunner], s)(one(func), Int.box(s.evalType), Array(offsets), schema)
+  ): StockRunner = new StockRunner(
+    new ArrowPythonRunner(
+      one(func),
+      s.evalType,
+      Array(offsets),
+      schema,
+      s.timeZone,
+      s.largeVarTypes,
+      s.conf,
+      s.metrics,
+      s.jobArtifact,
+      s.last
+    )
+  )
 
   def cogrouped(
       func: PythonUDF,
@@ -128,45 +145,44 @@ private[davy] object StockRunner {
       left: StructType,
       right: StructType,
       s: StockSettings
-  ): StockRunner =
-    make(classOf[CoGroupedArrowPythonRunner], s)(
+  ): StockRunner = new StockRunner(
+    new CoGroupedArrowPythonRunner(
       one(func),
-      Int.box(s.evalType),
+      s.evalType,
       Array(offsets),
       left,
-      right
+      right,
+      s.timeZone,
+      s.largeVarTypes,
+      s.conf,
+      s.metrics,
+      s.jobArtifact,
+      s.last
     )
+  )
 
+  /** Newer Spark has one parameter more. */
   def udtf(
       udtf: PythonUDTF,
       arguments: Array[ArgumentMetadata],
       schema: StructType,
       s: StockSettings
-  ): StockRunner =
-    make(classOf[ArrowPythonUDTFRunner], s, profiled = false)(
+  ): StockRunner = {
+    val make = classOf[ArrowPythonUDTFRunner].getConstructors.head
+    val args = Seq[AnyRef](
       udtf,
       Int.box(s.evalType),
       arguments,
-      schema
+      schema,
+      s.timeZone,
+      Boolean.box(s.largeVarTypes),
+      s.conf,
+      s.metrics,
+      s.jobArtifact,
+      s.last
     )
-
-  /**
-   * Every runner of Spark's takes these after what is its own, but the last differ: 4.0 has no
-   * session, 4.2 and later no profiler.
-   */
-  private def make(kind: Class[_], s: StockSettings, profiled: Boolean = true)(
-      own: AnyRef*
-  ): StockRunner = {
-    val common =
-      Seq[AnyRef](s.timeZone, Boolean.box(s.largeVarTypes), s.conf, s.metrics, s.jobArtifact)
-    val last = SPARK_VERSION.take(4) match {
-      case "4.0." => if (profiled) Seq(s.profiler) else Nil
-      case "4.1." => s.session +: (if (profiled) Seq(s.profiler) else Nil)
-      case _      => Seq(s.session)
-    }
-    val constructor = kind.getConstructors.head
-    val runner = unwrapped(constructor.newInstance(own ++ common ++ last: _*))
-    new StockRunner(runner.asInstanceOf[BasePythonRunner[_, _]])
+    val runner = unwrapped(make.newInstance(args.take(make.getParameterCount): _*))
+    new StockRunner(runner.asInstanceOf[ArrowPythonUDTFRunner])
   }
 
   private def one(func: PythonUDF): Seq[(ChainedPythonFunctions, Long)] =
