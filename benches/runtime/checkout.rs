@@ -3,12 +3,12 @@
 //! "Ahead": the sandbox has started before the task asks, as the plugin's factory has it.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)] // a benchmark may panic and prints
 
-use davy_runtime::{
-    Cache, DirGrant, Engine, Grants, Image, Limits, READABLE, Sandbox, SandboxSpec, SnapshotKey,
-    StderrLog,
-};
-use std::path::Path;
-use std::sync::{Arc, Barrier};
+#[allow(dead_code)] // each benchmark uses some of it
+mod lab;
+
+use davy_runtime::Sandbox;
+use lab::{Lab, ask, keep};
+use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 const WORKER: &str = "import numpy, pandas, pyarrow
@@ -18,30 +18,11 @@ def main(infile, outfile):
     infile.read()
 ";
 
-struct Checkouts {
-    image: Arc<Image>,
-    folder: tempfile::TempDir,
-}
+struct Checkouts(Lab);
 
 impl Checkouts {
     fn start(&self) -> Sandbox {
-        let code = self.folder.path().to_path_buf();
-        let session = serde_json::json!({
-            "worker": "science", "sys_path": [&code], "env": {}, "cwd": null, "reuse": false,
-            "buffer_size": 65536,
-        });
-        let guest = code.display().to_string();
-        let grant = DirGrant { guest, host: code, write: false, quota_bytes: None };
-        let spec = SandboxSpec {
-            name: "checkout".into(),
-            session: session.to_string().into_bytes(),
-            limits: Limits::default(),
-            grants: Grants { dirs: vec![grant], ..Grants::default() },
-            channel_bytes: 256 << 10,
-            log: Arc::new(StderrLog),
-            snapshot_key: Some(SnapshotKey { key: "k".into(), on_disk: false, jobs: false }),
-        };
-        Sandbox::start(&self.image, spec).unwrap()
+        self.0.start("science")
     }
 
     fn start_ahead(&self) -> Sandbox {
@@ -86,19 +67,11 @@ impl Checkouts {
 
 fn first_byte(sandbox: &Sandbox) {
     sandbox.begin_task(Some(Duration::from_secs(60)), None);
-    let channels = sandbox.channels();
-    channels.write(b"x");
-    while channels.wait_ready(READABLE, Duration::from_secs(60)) == 0 {}
-    assert_eq!(channels.read(&mut [0; 8]), Some(1));
+    assert_eq!(ask(sandbox, b'x'), b'x');
 }
 
 fn main() {
-    let path =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-python/images/python-3.11.davy");
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("science.py"), WORKER).unwrap();
-    let engine = Engine::new(Cache::new(folder.path().join("cache"), 1 << 30)).unwrap();
-    let checkouts = Checkouts { image: Arc::new(Image::open(&engine, &path).unwrap()), folder };
+    let checkouts = Checkouts(Lab::new(&[("science", WORKER)]));
     first_byte(&checkouts.start()); // makes the snapshot
     let mut found = serde_json::Map::new();
     for (name, rounds, at_once, ahead) in [
@@ -113,6 +86,5 @@ fn main() {
         let rounded: Vec<f64> = times.iter().map(|t| (t * 1e3).round() / 1e3).collect();
         found.insert(name.into(), serde_json::json!(rounded));
     }
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/checkout.json");
-    std::fs::write(target, serde_json::to_vec(&found).unwrap()).unwrap();
+    keep("checkout", &found.into());
 }

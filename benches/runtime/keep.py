@@ -19,9 +19,6 @@ def main() -> None:
         sample = json.loads((estimates.parent / "sample.json").read_text())
         found[name]["samples"] = [round(t / n, 1) for t, n in zip(sample["times"], sample["iters"], strict=True)]
         print(f"{name}: median {found[name]['median'] / 1e6:.3f} ms")
-    checkout = ROOT / "target/checkout.json"
-    if checkout.exists():
-        found["checkout to first byte, sorted, ms"] = json.loads(checkout.read_text())
     runs = ROOT / "benches/runs"
     runs.mkdir(exist_ok=True)
     # Whole programs keep their figures in files of their own.
