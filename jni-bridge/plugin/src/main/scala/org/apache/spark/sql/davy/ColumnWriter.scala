@@ -1,7 +1,7 @@
 package org.apache.spark.sql.davy
 
 import org.apache.arrow.vector._
-import org.apache.spark.sql.catalyst.expressions.SpecializedGetters
+import org.apache.spark.sql.catalyst.expressions.{GenericInternalRow, SpecializedGetters}
 import org.apache.spark.sql.execution.arrow.SparkFieldWriter
 import org.apache.spark.unsafe.Platform
 import org.apache.spark.unsafe.types.UTF8String
@@ -14,6 +14,21 @@ import org.apache.spark.unsafe.types.UTF8String
  */
 private[davy] abstract class ColumnWriter(val vector: FieldVector) {
   def write(row: SpecializedGetters, ordinal: Int, at: Int): Unit
+
+  def putNull(at: Int): Unit
+
+  // The values, as Spark's generated code has them; each column takes those of its own type.
+  def putBoolean(value: Boolean, at: Int): Unit = throw wrong
+  def putByte(value: Byte, at: Int): Unit = throw wrong
+  def putShort(value: Short, at: Int): Unit = throw wrong
+  def putInt(value: Int, at: Int): Unit = throw wrong
+  def putLong(value: Long, at: Int): Unit = throw wrong
+  def putFloat(value: Float, at: Int): Unit = throw wrong
+  def putDouble(value: Double, at: Int): Unit = throw wrong
+  def put(value: AnyRef, at: Int): Unit = throw wrong
+
+  private def wrong =
+    new IllegalStateException(s"a value of another type for a vector of ${vector.getField}")
 
   /** Makes the vector one of `rows` values. */
   def finish(rows: Int): Unit
@@ -61,8 +76,15 @@ private[davy] object ColumnWriter {
 
 private[davy] final class GeneralWriter(vector: FieldVector) extends ColumnWriter(vector) {
   private val writer = new SparkFieldWriter(vector)
+  private val one = new GenericInternalRow(1)
   override def write(row: SpecializedGetters, ordinal: Int, at: Int): Unit =
     writer.write(row, ordinal)
+  override def putNull(at: Int): Unit = put(null, at)
+  override def put(value: AnyRef, at: Int): Unit = {
+    one.update(0, value)
+    writer.write(one, 0)
+  }
+  override def putBoolean(value: Boolean, at: Int): Unit = put(Boolean.box(value), at)
   override def finish(rows: Int): Unit = writer.finish()
   override def sizeInBytes(rows: Int): Long = writer.sizeInBytes(rows)
 }
@@ -103,18 +125,22 @@ private[davy] abstract class FixedWriter(vector: BaseFixedWidthVector, width: In
   private var capacity = 0
   locate()
 
-  protected def put(row: SpecializedGetters, ordinal: Int, address: Long): Unit
+  /** Row `ordinal`'s value, which is there. */
+  protected def copy(row: SpecializedGetters, ordinal: Int, at: Int): Unit
 
-  final override def write(row: SpecializedGetters, ordinal: Int, at: Int): Unit = {
-    if (at >= capacity) {
-      vector.reAlloc()
-      locate()
-    }
-    if (row.isNullAt(ordinal)) validity.setNull(at)
-    else {
-      put(row, ordinal, values + at.toLong * width)
-      validity.setValid(at)
-    }
+  final override def write(row: SpecializedGetters, ordinal: Int, at: Int): Unit =
+    if (row.isNullAt(ordinal)) putNull(at) else copy(row, ordinal, at)
+
+  final override def putNull(at: Int): Unit = {
+    makeRoom(at)
+    validity.setNull(at)
+  }
+
+  /** Where the value belongs. */
+  protected final def place(at: Int): Long = {
+    makeRoom(at)
+    validity.setValid(at)
+    values + at.toLong * width
   }
 
   final override def finish(rows: Int): Unit = {
@@ -130,6 +156,11 @@ private[davy] abstract class FixedWriter(vector: BaseFixedWidthVector, width: In
   final override def sizeInBytes(rows: Int, from: Int, mark: Long): Long =
     sizeInBytes(rows - from)
 
+  private def makeRoom(at: Int): Unit = if (at >= capacity) {
+    vector.reAlloc()
+    locate()
+  }
+
   private def locate(): Unit = {
     values = vector.getDataBufferAddress
     validity.address = vector.getValidityBufferAddress
@@ -138,28 +169,34 @@ private[davy] abstract class FixedWriter(vector: BaseFixedWidthVector, width: In
 }
 
 private[davy] final class ByteWriter(v: BaseFixedWidthVector) extends FixedWriter(v, 1) {
-  override def put(row: SpecializedGetters, ordinal: Int, address: Long): Unit =
-    Platform.putByte(null, address, row.getByte(ordinal))
+  override def putByte(value: Byte, at: Int): Unit = Platform.putByte(null, place(at), value)
+  override def copy(row: SpecializedGetters, ordinal: Int, at: Int): Unit =
+    putByte(row.getByte(ordinal), at)
 }
 private[davy] final class ShortWriter(v: BaseFixedWidthVector) extends FixedWriter(v, 2) {
-  override def put(row: SpecializedGetters, ordinal: Int, address: Long): Unit =
-    Platform.putShort(null, address, row.getShort(ordinal))
+  override def putShort(value: Short, at: Int): Unit = Platform.putShort(null, place(at), value)
+  override def copy(row: SpecializedGetters, ordinal: Int, at: Int): Unit =
+    putShort(row.getShort(ordinal), at)
 }
 private[davy] final class IntWriter(v: BaseFixedWidthVector) extends FixedWriter(v, 4) {
-  override def put(row: SpecializedGetters, ordinal: Int, address: Long): Unit =
-    Platform.putInt(null, address, row.getInt(ordinal))
+  override def putInt(value: Int, at: Int): Unit = Platform.putInt(null, place(at), value)
+  override def copy(row: SpecializedGetters, ordinal: Int, at: Int): Unit =
+    putInt(row.getInt(ordinal), at)
 }
 private[davy] final class LongWriter(v: BaseFixedWidthVector) extends FixedWriter(v, 8) {
-  override def put(row: SpecializedGetters, ordinal: Int, address: Long): Unit =
-    Platform.putLong(null, address, row.getLong(ordinal))
+  override def putLong(value: Long, at: Int): Unit = Platform.putLong(null, place(at), value)
+  override def copy(row: SpecializedGetters, ordinal: Int, at: Int): Unit =
+    putLong(row.getLong(ordinal), at)
 }
 private[davy] final class FloatWriter(v: BaseFixedWidthVector) extends FixedWriter(v, 4) {
-  override def put(row: SpecializedGetters, ordinal: Int, address: Long): Unit =
-    Platform.putFloat(null, address, row.getFloat(ordinal))
+  override def putFloat(value: Float, at: Int): Unit = Platform.putFloat(null, place(at), value)
+  override def copy(row: SpecializedGetters, ordinal: Int, at: Int): Unit =
+    putFloat(row.getFloat(ordinal), at)
 }
 private[davy] final class DoubleWriter(v: BaseFixedWidthVector) extends FixedWriter(v, 8) {
-  override def put(row: SpecializedGetters, ordinal: Int, address: Long): Unit =
-    Platform.putDouble(null, address, row.getDouble(ordinal))
+  override def putDouble(value: Double, at: Int): Unit = Platform.putDouble(null, place(at), value)
+  override def copy(row: SpecializedGetters, ordinal: Int, at: Int): Unit =
+    putDouble(row.getDouble(ordinal), at)
 }
 
 /** Values of any length, with 32-bit offsets. */
@@ -174,27 +211,25 @@ private[davy] abstract class VariableWriter(vector: BaseVariableWidthVector)
   private var endsWithNull = false
   locate()
 
-  protected def bytesOf(row: SpecializedGetters, ordinal: Int): UTF8String
+  final override def putNull(at: Int): Unit = {
+    makeRoom(at)
+    endsWithNull = true
+    validity.setNull(at)
+    Platform.putInt(null, offsets + 4L * (at + 1), end.toInt)
+  }
 
-  final override def write(row: SpecializedGetters, ordinal: Int, at: Int): Unit = {
-    if (at >= capacity) {
-      vector.reallocValidityAndOffsetBuffers()
+  protected final def putBytes(bytes: UTF8String, at: Int): Unit = {
+    makeRoom(at)
+    endsWithNull = false
+    val length = bytes.numBytes
+    if (end + length > room) {
+      // Throws where more than 2^31 bytes would be needed, as it does for Spark.
+      vector.reallocDataBuffer(math.max(end + length, math.min(2 * room, Int.MaxValue - 16L)))
       locate()
     }
-    endsWithNull = row.isNullAt(ordinal)
-    if (endsWithNull) validity.setNull(at)
-    else {
-      val bytes = bytesOf(row, ordinal)
-      val length = bytes.numBytes
-      if (end + length > room) {
-        // Throws where more than 2^31 bytes would be needed, as it does for Spark.
-        vector.reallocDataBuffer(math.max(end + length, math.min(2 * room, Int.MaxValue - 16L)))
-        locate()
-      }
-      bytes.writeToMemory(null, values + end)
-      end += length
-      validity.setValid(at)
-    }
+    bytes.writeToMemory(null, values + end)
+    end += length
+    validity.setValid(at)
     Platform.putInt(null, offsets + 4L * (at + 1), end.toInt)
   }
 
@@ -218,6 +253,11 @@ private[davy] abstract class VariableWriter(vector: BaseVariableWidthVector)
       ColumnWriter.bitmapBytes(own) + 4L * (own + 1) + (if (endsWithNull) 0 else end - mark)
   }
 
+  private def makeRoom(at: Int): Unit = if (at >= capacity) {
+    vector.reallocValidityAndOffsetBuffers()
+    locate()
+  }
+
   private def locate(): Unit = {
     offsets = vector.getOffsetBufferAddress
     values = vector.getDataBufferAddress
@@ -228,10 +268,13 @@ private[davy] abstract class VariableWriter(vector: BaseVariableWidthVector)
 }
 
 private[davy] final class StringWriter(v: BaseVariableWidthVector) extends VariableWriter(v) {
-  override def bytesOf(row: SpecializedGetters, ordinal: Int): UTF8String =
-    row.getUTF8String(ordinal)
+  override def put(value: AnyRef, at: Int): Unit = putBytes(value.asInstanceOf[UTF8String], at)
+  override def write(row: SpecializedGetters, ordinal: Int, at: Int): Unit =
+    if (row.isNullAt(ordinal)) putNull(at) else putBytes(row.getUTF8String(ordinal), at)
 }
 private[davy] final class BinaryWriter(v: BaseVariableWidthVector) extends VariableWriter(v) {
-  override def bytesOf(row: SpecializedGetters, ordinal: Int): UTF8String =
-    UTF8String.fromBytes(row.getBinary(ordinal))
+  override def put(value: AnyRef, at: Int): Unit =
+    putBytes(UTF8String.fromBytes(value.asInstanceOf[Array[Byte]]), at)
+  override def write(row: SpecializedGetters, ordinal: Int, at: Int): Unit =
+    if (row.isNullAt(ordinal)) putNull(at) else put(row.getBinary(ordinal), at)
 }

@@ -57,9 +57,12 @@ trait BatchPythonExec extends SparkPlan with PythonSQLMetrics {
 
   protected def limits: BatchLimits =
     BatchLimits(conf.arrowMaxRecordsPerBatch, conf.arrowMaxBytesPerBatch)
+}
+
+private[davy] object ChildRows {
 
   /** The child's rows; of a columnar child, without a detour through unsafe rows. */
-  protected def rowsOf(child: SparkPlan): RDD[InternalRow] =
+  def of(child: SparkPlan): RDD[InternalRow] =
     if (child.supportsColumnar)
       child.executeColumnar().mapPartitionsInternal(_.flatMap(_.rowIterator.asScala))
     else child.execute()

@@ -38,7 +38,7 @@ case class DavyAggregatePythonExec(
       child.output,
       GroupedRun(settings.copy(metrics = pythonMetrics), limits, ColumnMetrics(metrics))
     )
-    rowsOf(child).mapPartitionsInternal(stage.run)
+    ChildRows.of(child).mapPartitionsInternal(stage.run)
   }
 
   override protected def withNewChildInternal(newChild: SparkPlan): SparkPlan =

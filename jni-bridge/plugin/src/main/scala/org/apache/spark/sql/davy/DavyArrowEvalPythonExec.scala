@@ -40,7 +40,7 @@ case class DavyArrowEvalPythonExec(
       limits,
       ColumnMetrics(metrics)
     )
-    rowsOf(child).mapPartitionsInternal(stage.run)
+    GatherExec.batches(child, stage).mapPartitionsInternal(stage.run)
   }
 
   override protected def withNewChildInternal(newChild: SparkPlan): SparkPlan =
@@ -55,33 +55,30 @@ private[davy] final case class ScalarStage(
     settings: StockSettings,
     limits: BatchLimits,
     metrics: ColumnMetrics
-) {
+) extends BatchStage {
+  private val inputs = ScalarStage.inputs(udfs)
+  // A column of the child's serves as an argument as it is; all else is computed.
+  private val places = inputs.map(e => childOutput.indexWhere(a => e.semanticEquals(a)))
+  override val computed: Seq[Expression] = inputs.zip(places).collect { case (e, -1) => e }
 
-  def run(rows: Iterator[InternalRow]): Iterator[ColumnarBatch] = {
-    val context = TaskContext.get()
-    val call = CapturedCall(childOutput, udfs, output)
-    val inputs = ScalarStage.inputs(udfs)
-    val own = childOutput.length
-    // A column of the child's serves as an argument as it is; all else is computed.
-    val places = inputs.map(e => childOutput.indexWhere(a => e.semanticEquals(a)))
-    val computed = inputs.zip(places).collect { case (e, -1) => e }
-    val counter = Iterator.from(own)
-    val arguments = places.map(i => if (i < 0) counter.next() else i).toArray
-    val extra =
-      if (computed.isEmpty) identity[InternalRow] _
-      else {
-        val projection = MutableProjection.create(computed, childOutput)
-        projection.initialize(context.partitionId())
-        projection
-      }
-    val schema = ArrowSchemas.of(call.schema, settings)
+  private def own = childOutput.length
+  private def arguments: Array[Int] = {
+    val next = Iterator.from(own)
+    places.map(i => if (i < 0) next.next() else i).toArray
+  }
+  @transient private lazy val call = CapturedCall(childOutput, udfs, output)
+  @transient private lazy val schema = ArrowSchemas.of(call.schema, settings)
+
+  override def shape: BatchShape = {
     val kept = ArrowSchemas.kept(childOutput, settings.timeZone)
     val added = places.zipWithIndex.collect { case (-1, i) => schema.getFields.get(i) }
-    val shape = BatchShape(kept ++ added, own, arguments)
+    BatchShape(kept ++ added, own, arguments)
+  }
 
+  override def run(batches: Iterator[InputBatch]): Iterator[ColumnarBatch] = {
+    val context = TaskContext.get()
     val allocator = ArrowSchemas.allocator(context)
     val sent = new ConcurrentLinkedQueue[InputBatch]
-    val batches = new InputBatches(rows, shape, extra, limits, allocator)
     val runner = new BatchRunner(
       StockRunner.scalar(call.funcs, call.arguments, call.schema, settings),
       Seq(Wire(schema, arguments, struct = false)),

@@ -37,7 +37,7 @@ case class DavyFlatMapCoGroupsExec(
       output.length,
       GroupedRun(settings.copy(metrics = pythonMetrics), limits, ColumnMetrics(metrics))
     )
-    rowsOf(left).zipPartitions(rowsOf(right))(stage.run)
+    ChildRows.of(left).zipPartitions(ChildRows.of(right))(stage.run)
   }
 
   override protected def withNewChildrenInternal(l: SparkPlan, r: SparkPlan): SparkPlan =

@@ -39,7 +39,7 @@ case class DavyFlatMapGroupsExec(
   override protected def doExecuteColumnar(): RDD[ColumnarBatch] = {
     val run = GroupedRun(settings.copy(metrics = pythonMetrics), limits, ColumnMetrics(metrics))
     val stage = GroupStage(func, grouping, child.output, output.length, struct, run)
-    rowsOf(child).mapPartitionsInternal(stage.run)
+    ChildRows.of(child).mapPartitionsInternal(stage.run)
   }
 
   override protected def withNewChildInternal(newChild: SparkPlan): SparkPlan =

@@ -3,8 +3,7 @@ package org.apache.spark.sql.davy
 import org.apache.spark.TaskContext
 import org.apache.spark.rdd.RDD
 import org.apache.spark.resource.ResourceProfile
-import org.apache.spark.sql.catalyst.InternalRow
-import org.apache.spark.sql.catalyst.expressions.{Attribute, AttributeSet, PythonUDF}
+import org.apache.spark.sql.catalyst.expressions.{Attribute, AttributeSet, Expression, PythonUDF}
 import org.apache.spark.sql.catalyst.plans.physical.Partitioning
 import org.apache.spark.sql.execution.{SparkPlan, UnaryExecNode}
 import org.apache.spark.sql.types.{DataType, StructField, StructType}
@@ -38,10 +37,10 @@ case class DavyMapInBatchExec(
       limits,
       ColumnMetrics(metrics)
     )
-    val rows = rowsOf(child)
+    val batches = GatherExec.batches(child, stage)
     val mapped =
-      if (isBarrier) rows.barrier().mapPartitions(stage.run)
-      else rows.mapPartitionsInternal(stage.run)
+      if (isBarrier) batches.barrier().mapPartitions(stage.run)
+      else batches.mapPartitionsInternal(stage.run)
     profile.fold(mapped)(mapped.withResources)
   }
 
@@ -58,19 +57,25 @@ private[davy] final case class MapStage(
     settings: StockSettings,
     limits: BatchLimits,
     metrics: ColumnMetrics
-) {
-  def run(rows: Iterator[InternalRow]): Iterator[ColumnarBatch] = {
-    val context = TaskContext.get()
+) extends BatchStage {
+  @transient private lazy val wrapped = {
     val struct = StructType(
       childOutput.map(a => StructField(a.name, a.dataType, a.nullable, a.metadata))
     )
-    val wrapped = StructType(Seq(StructField("struct", struct)))
+    StructType(Seq(StructField("struct", struct)))
+  }
+  @transient private lazy val schema = ArrowSchemas.of(wrapped, settings)
+
+  override def computed: Seq[Expression] = Nil
+  override def shape: BatchShape = TableTask.shape(schema, struct = true)
+
+  override def run(batches: Iterator[InputBatch]): Iterator[ColumnarBatch] = {
+    val context = TaskContext.get()
     val results = TableTask.results(
-      rows,
-      ArrowSchemas.of(wrapped, settings),
+      batches,
+      schema,
       struct = true,
       StockRunner.table(func, Array(0), wrapped, settings),
-      limits,
       metrics,
       context
     )

@@ -10,7 +10,7 @@ import org.apache.spark.sql.execution.SparkPlan
 import org.apache.spark.sql.execution.python.EvalPythonExec.ArgumentMetadata
 import org.apache.spark.sql.execution.python.EvalPythonUDTFExec
 import org.apache.spark.sql.types.{DataType, StructType}
-import org.apache.spark.sql.vectorized.{ColumnVector, ColumnarBatch}
+import org.apache.spark.sql.vectorized.ColumnarBatch
 
 /**
  * Table functions through linear memory. How rows are joined to what the function gives for them is
@@ -69,12 +69,14 @@ private[davy] final case class UdtfStage(
       schema: StructType,
       context: TaskContext
   ): Iterator[Iterator[InternalRow]] = {
+    val arrow = ArrowSchemas.of(schema, settings)
+    val shape = TableTask.shape(arrow, struct = false)
+    val allocator = ArrowSchemas.allocator(context)
     val results = TableTask.results(
-      rows,
-      ArrowSchemas.of(schema, settings),
+      new InputBatches(rows, shape, identity, limits, allocator),
+      arrow,
       struct = false,
       StockRunner.udtf(udtf, arguments, schema, settings),
-      limits,
       metrics,
       context
     )
@@ -84,11 +86,11 @@ private[davy] final case class UdtfStage(
       if (current != null) current.close()
       current = batch
       // One column, a struct: its fields are the function's columns.
-      val columns = types.indices.map(batch.columns(0).getChild)
-      val actual = columns.map(_.dataType())
+      val columns = batch.fields.take(types.length)
+      val actual = columns.map(_.dataType()).toSeq
       if (!DataType.equalsIgnoreCompatibleCollation(types, actual))
         throw OutputTypes.mismatch("Python UDTF", types, actual)
-      new ColumnarBatch(columns.toArray[ColumnVector], batch.rows).rowIterator.asScala
+      new ColumnarBatch(columns, batch.rows).rowIterator.asScala
     }
   }
 }

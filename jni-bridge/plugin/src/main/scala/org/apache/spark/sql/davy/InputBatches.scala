@@ -54,6 +54,15 @@ private[davy] final class BatchFiller(
   /** Rows so far. */
   def rows: Int = n
 
+  /** For code that writes row `rows` itself, a value in each column, and says so with [[added]]. */
+  def column(i: Int): ColumnWriter = writers(i)
+
+  /** One row more; whether Spark's batch of all of these would end. */
+  def added(): Boolean = {
+    n += 1
+    n >= bound || byRow && sizeSince(0, null) >= limits.bytes
+  }
+
   /** Bytes so far, of the columns that count. */
   def bytes: Long = sum(_.sizeInBytes(n))
 
@@ -139,14 +148,14 @@ private[davy] final class InputBatches(
     evenEmpty: Boolean = false
 ) extends Iterator[InputBatch] {
 
-  private val most = if (limits.rows > 0) limits.rows else Int.MaxValue
   private var none = evenEmpty
 
   override def hasNext: Boolean = none || rows.hasNext
 
   override def next(): InputBatch = {
     none = false
-    val filler = new BatchFiller(shape, extra, limits, allocator, math.min(most, expected))
+    val first = BatchFiller.expected(limits, expected)
+    val filler = new BatchFiller(shape, extra, limits, allocator, first)
     try {
       filler.add(rows)
       filler.finish()
@@ -156,6 +165,16 @@ private[davy] final class InputBatches(
         throw e
     }
   }
+}
+
+private[davy] object BatchFiller {
+
+  /** One that begins with memory for as many rows as batches usually have. */
+  def apply(shape: BatchShape, limits: BatchLimits, allocator: BufferAllocator): BatchFiller =
+    new BatchFiller(shape, identity, limits, allocator, expected(limits, InputBatches.Usual))
+
+  def expected(limits: BatchLimits, rows: Int): Int =
+    if (limits.rows > 0) math.min(limits.rows, rows) else rows
 }
 
 private[davy] object InputBatches {

@@ -8,7 +8,7 @@ import org.apache.arrow.memory.BufferAllocator
 import org.apache.arrow.vector.ValueVector
 import org.apache.spark.TaskContext
 import org.apache.spark.sql.types.DataType
-import org.apache.spark.sql.vectorized.{ArrowColumnVector, ColumnVector, ColumnarBatch}
+import org.apache.spark.sql.vectorized.{ColumnVector, ColumnarBatch}
 
 /**
  * Columns of the input beside those of the results, row by row. A function of iterators may cut its
@@ -69,7 +69,7 @@ private[davy] final class JoinedBatches(
     val n = math.min(input.rows - inputAt, result.rows - resultAt)
     val columns: Array[ColumnVector] =
       if (n == input.rows && n == result.rows)
-        input.columns.take(own).map(new ArrowColumnVector(_)) ++ result.columns
+        input.columns.take(own).map(InPlaceColumn.of(_)) ++ result.columns
       else
         input.columns.take(own).map(v => slice(v, inputAt, n)) ++
           result.columns.map(c => slice(c.getValueVector, resultAt, n))
@@ -82,7 +82,7 @@ private[davy] final class JoinedBatches(
     val pair = vector.getTransferPair(allocator)
     pair.splitAndTransfer(from, rows)
     slices = slices :+ pair.getTo
-    new ArrowColumnVector(pair.getTo)
+    InPlaceColumn.of(pair.getTo)
   }
 
   private def closeSlices(): Unit = {

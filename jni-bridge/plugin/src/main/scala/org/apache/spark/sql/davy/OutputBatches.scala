@@ -7,15 +7,22 @@ import davy.Sandbox
 import org.apache.arrow.flatbuf.Message
 import org.apache.arrow.memory.{ArrowBuf, BufferAllocator, ForeignAllocation}
 import org.apache.arrow.vector.{VectorLoader, VectorSchemaRoot}
+import org.apache.arrow.vector.complex.StructVector
 import org.apache.arrow.vector.ipc.message.{ArrowFieldNode, ArrowRecordBatch, MessageSerializer}
 import org.apache.arrow.vector.types.pojo.Schema
-import org.apache.spark.sql.vectorized.ArrowColumnVector
+import org.apache.spark.sql.vectorized.{ArrowColumnVector, ColumnVector}
 
 /** Columns that a guest has given: Arrow vectors over memory that the native side owns. */
 private[davy] final class OutputBatch(root: VectorSchemaRoot) {
   val rows: Int = root.getRowCount
   val columns: Array[ArrowColumnVector] =
-    root.getFieldVectors.asScala.map(new ArrowColumnVector(_)).toArray
+    root.getFieldVectors.asScala.map(InPlaceColumn.of(_)).toArray
+
+  /** The fields of the one struct that the batch is. */
+  def fields: Array[ColumnVector] = {
+    val struct = root.getVector(0).asInstanceOf[StructVector]
+    struct.getChildrenFromFields.asScala.map(InPlaceColumn.of(_)).toArray
+  }
   def bytes: Long = root.getFieldVectors.asScala.map(_.getBufferSize.toLong).sum
   def close(): Unit = root.close()
 }

@@ -3,7 +3,7 @@ package org.apache.spark.sql.davy
 import org.apache.spark.TaskContext
 import org.apache.spark.api.python.PythonEvalType
 import org.apache.spark.sql.types.DataType
-import org.apache.spark.sql.vectorized.{ColumnVector, ColumnarBatch}
+import org.apache.spark.sql.vectorized.ColumnarBatch
 
 /**
  * The fields of the one struct that each batch of results is.
@@ -33,7 +33,6 @@ private[davy] final class StructColumns(
     checked.filterNot(DataType.equalsIgnoreCompatibleNullability(actual, _)).foreach { expected =>
       throw OutputTypes.mismatch(PythonEvalType.toString(evalType), Seq(expected), Seq(actual))
     }
-    val columns = Array.tabulate[ColumnVector](width)(current.columns(0).getChild)
-    new ColumnarBatch(columns, current.rows)
+    new ColumnarBatch(current.fields.take(width), current.rows)
   }
 }

@@ -5,34 +5,32 @@ import scala.jdk.CollectionConverters._
 
 import org.apache.arrow.vector.types.pojo.Schema
 import org.apache.spark.TaskContext
-import org.apache.spark.sql.catalyst.InternalRow
 
-/** One task of a function that gets a table in batches: rows in, batches of results out. */
+/** One task of a function that gets a table in batches: batches in, batches of results out. */
 private[davy] object TableTask {
 
-  /**
-   * @param schema what the guest sees
-   * @param struct whether it is one struct, whose fields are the columns
-   */
+  /** @param struct whether the guest sees one struct, whose fields are the columns */
+  def shape(schema: Schema, struct: Boolean): BatchShape = {
+    val seen = if (struct) schema.getFields.get(0).getChildren else schema.getFields
+    val fields = seen.asScala.toArray
+    BatchShape(fields, fields.length, fields.indices.toArray)
+  }
+
+  /** @param schema what the guest sees; see [[shape]] */
   def results(
-      rows: Iterator[InternalRow],
+      batches: Iterator[InputBatch],
       schema: Schema,
       struct: Boolean,
       stock: StockRunner,
-      limits: BatchLimits,
       metrics: ColumnMetrics,
       context: TaskContext
   ): Iterator[OutputBatch] = {
-    val seen = if (struct) schema.getFields.get(0).getChildren else schema.getFields
-    val fields = seen.asScala.toArray
-    val shape = BatchShape(fields, fields.length, fields.indices.toArray)
     val allocator = ArrowSchemas.allocator(context)
     val sent = new ConcurrentLinkedQueue[InputBatch]
     context.addTaskCompletionListener[Unit](_ => sent.asScala.foreach(_.close()))
-    val batches = new InputBatches(rows, shape, identity, limits, allocator)
     val runner = new BatchRunner(
       stock,
-      Seq(Wire(schema, shape.arguments, struct)),
+      Seq(Wire(schema, shape(schema, struct).arguments, struct)),
       grouped = false,
       sent,
       keeps = false,
