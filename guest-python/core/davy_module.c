@@ -139,6 +139,9 @@ static PyMethodDef methods[] = {
      "hash64(object) -> the hash a 64-bit CPython computes, or NotImplemented"},
     {"set_zone", davy_set_zone, METH_VARARGS,
      "set_zone(spans, names, end): the local time zone, as davy_zone packs it"},
+    {"text_into", davy_text_into, METH_VARARGS, davy_text_into_doc},
+    {"buffers", davy_buffers, METH_VARARGS, davy_buffers_doc},
+    {"array_function", davy_array_function, METH_VARARGS, davy_array_function_doc},
     {NULL, NULL, 0, NULL},
 };
 

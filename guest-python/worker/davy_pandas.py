@@ -8,11 +8,8 @@ Made for the PySpark that has these classes (4.3) and the pandas of the image.
 import functools
 import sys
 
-_PANDAS_OPTIONS = {
-    "date_as_object": True,
-    "coerce_temporal_nanoseconds": True,
-    "integer_object_nulls": True,
-}
+import _davy
+from davy_values import array_of, fill_text
 
 
 def install():
@@ -124,22 +121,23 @@ class _Conversions:
 
     def series(self, column, field):
         kind = type(field.dataType)
-        if kind in self.numbers:
-            if isinstance(column, self.pa.ChunkedArray):
-                if column.num_chunks != 1:
-                    return None
-                column = column.chunk(0)
-            if column.null_count:
+        if isinstance(column, self.pa.ChunkedArray):
+            if column.num_chunks != 1:
                 return None
+            column = column.chunk(0)
+        if kind in self.numbers and not column.null_count:
             # A copy, as in PySpark: the function may write into it.
-            series = self.pd.Series.__new__(self.pd.Series)
-            self.fill(series, column.to_numpy().copy(), field.name)
-            return series
-        if kind is self.text:
-            series = column.to_pandas(**_PANDAS_OPTIONS)
-            series.name = field.name
-            return series
-        return None
+            values = column.to_numpy().copy()
+        elif kind is self.text and column.type == self.pa.string():
+            try:
+                values = fill_text(self.np.empty(len(column), object), column)
+            except UnicodeDecodeError:
+                return None  # for pyarrow's own error
+        else:
+            return None
+        series = self.pd.Series.__new__(self.pd.Series)
+        self.fill(series, values, field.name)
+        return series
 
     def fill(self, series, values, name):
         """``series.__init__(values, name=name, copy=False)`` for an array of numbers."""
@@ -207,9 +205,14 @@ class _Conversions:
         if type(kind) in self.to_arrow:
             wanted, arrow = self.to_arrow[type(kind)]
             if values.dtype == wanted:
-                return self.pa.array(values, type=arrow, from_pandas=True)
+                # pyarrow looks for NaN one by one.
+                nans = wanted.kind == "f" and self.np.isnan(values).any()
+                return self.pa.array(values, type=arrow, from_pandas=bool(nans))
         elif type(kind) is self.text and values.dtype == self.object:
             try:
+                found = _davy.buffers(values, "U", True)
+                if found is not None:
+                    return array_of(self.pa.string(), len(values), found)
                 return self.pa.array(values, type=self.pa.string(), from_pandas=True)
             except (self.pa.ArrowException, TypeError, ValueError):
                 return None  # for PySpark's own error, or its cast

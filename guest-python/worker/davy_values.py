@@ -1,10 +1,13 @@
-"""Columns to Python values in bulk, for plain functions that get Arrow data.
+"""Columns to Python values and back in bulk, for plain functions that get Arrow data.
 
-PySpark asks pyarrow for one scalar object a value. numpy gives the same values in one call for the
-types below; all others, and all errors, are PySpark's own.
+PySpark asks pyarrow for one scalar object a value, and pyarrow looks at each value of a list to see
+what it is. numpy and core/davy_values.c give the same values in one call for the types below; all
+others, and all errors, are theirs.
 """
 
 import sys
+
+import _davy
 
 
 def install():
@@ -15,21 +18,44 @@ def install():
         return
     import pyarrow as pa
 
-    numbers = {pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.float32(), pa.float64()}
-    objects = {pa.bool_(), pa.string(), pa.large_string(), pa.binary(), pa.large_binary()}
+    whole = {pa.int8(): "b", pa.int16(): "h", pa.int32(): "i", pa.int64(): "q"}
+    numbers = whole | {pa.float32(): "f", pa.float64(): "d"}
+    objects = {pa.bool_(), pa.large_string(), pa.binary(), pa.large_binary()}
+    text = pa.string()
 
     def to_pylist(column):
         if isinstance(column, pa.Array):
             if column.type in numbers:
                 return _numbers(column)
-            if column.type in objects:
-                try:
+            try:
+                if column.type == text:
+                    return fill_text([None] * len(column), column)
+                if column.type in objects:
                     return column.to_numpy(zero_copy_only=False).tolist()
-                except Exception:
-                    return original(column)  # for its own error
+            except Exception:
+                return original(column)  # for its own error
         return original(column)
 
     cls._to_pylist = staticmethod(to_pylist)
+    pa.array = _davy.array_function(pa.array, array_of, numbers | {text: "U"})
+
+
+def array_of(kind, rows, found):
+    """The Arrow array of `_davy.buffers`' answer."""
+    import pyarrow as pa
+
+    nulls, buffers = found
+    buffers = [None if buffer is None else pa.py_buffer(buffer) for buffer in buffers]
+    return pa.Array.from_buffers(kind, rows, buffers, nulls)
+
+
+def fill_text(target, column):
+    """A list or an array of objects with the column's strings in it; as long as the column."""
+    if len(column):
+        validity, offsets, data = column.buffers()
+        validity = validity if column.null_count else None
+        _davy.text_into(target, validity, offsets, b"" if data is None else data, column.offset)
+    return target
 
 
 def _numbers(column):

@@ -16,6 +16,7 @@ import pytest
 from pyspark.sql import types
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "guest-python/worker"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "native"))
 import davy_pandas
 
 D = decimal.Decimal

@@ -78,6 +78,12 @@ fn numpy_pandas_and_pyarrow_answer_as_natively() {
 }
 
 #[test]
+fn values_made_in_bulk_are_pyarrows() {
+    let scratch = tempfile::tempdir().expect("a folder");
+    passes(&Sandbox::start(&image(), suite("values_suite", scratch.path())).expect("a sandbox"), 4);
+}
+
+#[test]
 fn a_snapshot_keeps_them_as_well() {
     let image = image();
     let scratch = tempfile::tempdir().expect("a folder");

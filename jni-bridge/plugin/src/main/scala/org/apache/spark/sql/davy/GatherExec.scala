@@ -49,7 +49,12 @@ private[davy] case class GatherExec(child: SparkPlan, plain: SparkPlan, stage: B
   override protected def doProduce(ctx: CodegenContext): String = {
     val begin = ctx.addReferenceObj("stage", stage, classOf[BatchStage].getName)
     val gatherer = classOf[Gatherer].getName
-    batches = ctx.addMutableState(gatherer, "batches", v => s"$v = new $gatherer($begin);", forceInline = true)
+    batches = ctx.addMutableState(
+      gatherer,
+      "batches",
+      v => s"$v = new $gatherer($begin);",
+      forceInline = true
+    )
     s"""
        |${child.asInstanceOf[CodegenSupport].produce(ctx, this)}
        |if ($batches.begun()) append($batches.take());
