@@ -34,8 +34,8 @@ PyObject *davy_hash64(PyObject *module, PyObject *object);
 /* davy_values.c */
 PyObject *davy_text_into(PyObject *module, PyObject *args);
 PyObject *davy_buffers(PyObject *module, PyObject *args);
-PyObject *davy_array_function(PyObject *module, PyObject *args);
-extern const char davy_text_into_doc[], davy_buffers_doc[], davy_array_function_doc[];
+PyObject *davy_first(PyObject *module, PyObject *args);
+extern const char davy_text_into_doc[], davy_buffers_doc[], davy_first_doc[];
 
 PyMODINIT_FUNC PyInit__davy(void);
 

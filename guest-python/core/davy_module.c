@@ -141,7 +141,7 @@ static PyMethodDef methods[] = {
      "set_zone(spans, names, end): the local time zone, as davy_zone packs it"},
     {"text_into", davy_text_into, METH_VARARGS, davy_text_into_doc},
     {"buffers", davy_buffers, METH_VARARGS, davy_buffers_doc},
-    {"array_function", davy_array_function, METH_VARARGS, davy_array_function_doc},
+    {"first", davy_first, METH_VARARGS, davy_first_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -279,52 +279,37 @@ davy_buffers(PyObject *module, PyObject *args)
     return buffers_of(values, (char)kind, nan_is_null);
 }
 
-/* pyarrow.array(list, type=...), and everything else that pyarrow.array does.
- *
- * It is not written in Python because then errors of user code would show a frame more. */
+/* Not written in Python, because then errors of `original` would show a frame more than they do elsewhere. */
 static PyObject *
-array(PyObject *self, PyObject *args, PyObject *options)
+first(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
 {
-    PyObject *original = PyTuple_GET_ITEM(self, 0);
-    PyObject *make = PyTuple_GET_ITEM(self, 1);
-    PyObject *kinds = PyTuple_GET_ITEM(self, 2);
-    PyObject *values = PyTuple_GET_SIZE(args) == 1 ? PyTuple_GET_ITEM(args, 0) : NULL;
-    if (values && PyList_CheckExact(values) && PyList_GET_SIZE(values) > 0
-        && options && PyDict_GET_SIZE(options) == 1) {
-        PyObject *type = PyDict_GetItemString(options, "type");
-        PyObject *kind = type == NULL ? NULL : PyDict_GetItemWithError(kinds, type);
-        if (kind != NULL) {
-            PyObject *found = buffers_of(values, (char)PyUnicode_READ_CHAR(kind, 0), 0);
-            if (found == NULL)
-                return NULL;
-            if (found != Py_None) {
-                PyObject *made = PyObject_CallFunction(make, "OnO", type, PyList_GET_SIZE(values), found);
-                Py_DECREF(found);
-                return made;
-            }
-            Py_DECREF(found);
-        }
-        else
-            PyErr_Clear();  /* a type that has no hash */
-    }
-    return PyObject_Call(original, args, options);
+    PyObject *found = PyObject_Vectorcall(PyTuple_GET_ITEM(self, 0), args, n, names);
+    if (found != Py_NotImplemented)
+        return found;
+    Py_DECREF(found);
+    return PyObject_Vectorcall(PyTuple_GET_ITEM(self, 1), args, n, names);
 }
 
-static PyMethodDef array_method = {
-    "array", (PyCFunction)(void (*)(void))array, METH_VARARGS | METH_KEYWORDS,
-    "pyarrow.array, with the numbers and texts of a list made in one go.",
+static PyMethodDef first_method = {
+    "first", (PyCFunction)(void (*)(void))first, METH_FASTCALL | METH_KEYWORDS,
+    "What the first of two functions answers, or the second where that is NotImplemented.",
 };
 
-const char davy_array_function_doc[] = PyDoc_STR(
-"array_function(original, make, kinds)\n\n"
-"A function that answers array(list, type=t) by make(t, len(list), buffers(...)) where kinds has a\n"
-"kind for t and all values fit, and by original() otherwise.");
+const char davy_first_doc[] = PyDoc_STR(
+"first(fast, original, method=False)\n\n"
+"A function, or method of a class, that answers what `fast` does, or `original` where that says NotImplemented.");
 
 PyObject *
-davy_array_function(PyObject *module, PyObject *args)
+davy_first(PyObject *module, PyObject *args)
 {
-    PyObject *original, *make, *kinds;
-    if (!PyArg_ParseTuple(args, "OOO!:array_function", &original, &make, &PyDict_Type, &kinds))
+    PyObject *fast, *original;
+    int method = 0;
+    if (!PyArg_ParseTuple(args, "OO|p:first", &fast, &original, &method))
         return NULL;
-    return PyCFunction_New(&array_method, args);
+    PyObject *function = PyCFunction_New(&first_method, args);
+    if (function == NULL || !method)
+        return function;
+    PyObject *bound = PyInstanceMethod_New(function);
+    Py_DECREF(function);
+    return bound;
 }

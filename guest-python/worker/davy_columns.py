@@ -9,12 +9,14 @@ Frames, big-endian: size (i32) and bytes of the schema, or for a schema of befor
 in the order of arrival; then for each batch 1, rows (u32), bytes
 (u64), numbers of nodes and buffers (u32 each), length and nulls of each node, place and length of
 each buffer (u64 each); at the end 0. Small groups come many in one batch, a pack: 4 in place of the 1,
-and then 5 and rows (u32) for each batch that is the next slice of it.
+and then 5 and rows (u32) for each batch that is the next slice of it. Results that go back together
+are announced by 4, their number and the rows of each (u32).
 """
 
 import functools
 import struct
 import sys
+import time
 
 import _davy
 
@@ -26,8 +28,8 @@ _NOT_SUPPORTED = 58
 # Bytes of an ArrowArray struct on a 32-bit machine.
 _ARRAY = 64
 
-# Results of as many bytes or groups go to the host together.
-_HELD_BYTES, _HELD = 256 << 10, 1024
+# Results of as many bytes, slices or seconds go to the host together.
+_HELD_BYTES, _HELD, _HELD_SECONDS = 256 << 10, 1024, 0.02
 
 _input = _output = None
 _columnar = False
@@ -142,7 +144,7 @@ class _Results:
         import pyarrow as pa
 
         self._pa, self._stream, self._schema, self._ipc = pa, stream, schema, None
-        self._held, self._bytes = [], 0
+        self._held, self._bytes, self._since = [], 0, 0.0
         plain = pa.schema([field.remove_metadata() for field in schema])
         try:
             _davy.gateway(_GIVE_SCHEMA, plain.serialize())
@@ -163,30 +165,38 @@ class _Results:
         if not batch.schema.equals(self._schema):
             # As Arrow's own writer says it.
             raise self._pa.ArrowInvalid("Tried to write record batch with different schema")
-        if _pack is None:
+        if _pack is None or batch.nbytes >= _HELD_BYTES:
+            self.give()
             return self._give(batch)
-        # As many small results as there were groups in the pack: one hand-over for all.
+        # As many small results as there are slices of the pack: one hand-over for all, but nobody waits for it long.
+        if not self._held:
+            self._since = time.monotonic()
         self._held.append(batch)
         self._bytes += batch.nbytes
-        if self._bytes >= _HELD_BYTES or len(self._held) >= _HELD:
+        full = self._bytes >= _HELD_BYTES or len(self._held) >= _HELD
+        if full or time.monotonic() - self._since > _HELD_SECONDS:
             self.give()
 
     def give(self):
         """Gives the host what was held."""
         held, self._held, self._bytes = self._held, [], 0
-        if len(held) > 1:
-            held = self._pa.Table.from_batches(held).combine_chunks().to_batches()
-        for batch in held:
-            self._give(batch)
+        rows = [batch.num_rows for batch in held]
+        if sum(rows) == 0:
+            # Batches of no rows would melt into none.
+            for batch in held:
+                self._give(batch)
+            return
+        [together] = held if len(held) == 1 else self._pa.Table.from_batches(held).combine_chunks().to_batches()
+        self._give(together, struct.pack(f">{len(rows) + 2}I", _PACK, len(rows), *rows))
 
-    def _give(self, batch):
+    def _give(self, batch, frame=struct.pack(">I", _BATCH)):
         address = self._place.address
         batch._export_to_c(address)
         try:
             _davy.gateway(_GIVE_BATCH, struct.pack("<I", address))
         finally:
             self._pa.RecordBatch._import_from_c(address, self._schema)  # releases what was exported
-        self._stream.write(struct.pack(">I", _BATCH))
+        self._stream.write(frame)
         self._stream.flush()
 
     def close(self):

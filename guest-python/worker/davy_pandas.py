@@ -51,6 +51,7 @@ class _Conversions:
         # Python's and numpy's own values that pandas keeps as they are.
         whole, real = np.dtype("int64"), np.dtype("float64")
         self.scalars = {float: real, np.float64: real, int: whole, np.int64: whole}
+        self.places = frozenset((int, np.int32, np.int64))
         self.text, self.struct = types.StringType, types.StructType
         self.object = np.dtype(object)
         self.schema = None  # the last one, and what PySpark makes of it
@@ -92,6 +93,8 @@ class _Conversions:
         conversion.PandasToArrowConversion.convert = staticmethod(convert)
         conversion.ArrowBatchTransformer.to_pandas = staticmethod(to_series)
         pd.concat = concat_columns
+        indexer = type(pd.Series(dtype=float).iloc)
+        indexer.__getitem__ = _davy.first(self.window, indexer.__getitem__, True)
 
     def spark(self, schema):
         """PySpark's schema for an Arrow schema."""
@@ -144,6 +147,20 @@ class _Conversions:
         index = self.index(len(values))
         self.begin(series, self.single.from_array(values, index))
         object.__setattr__(series, "_name", name)
+
+    def window(self, indexer, key):
+        """``series.iloc[begin:end]``, as PySpark cuts the rows of each window."""
+        whole = indexer.obj
+        if type(key) is not slice or type(whole) is not self.pd.Series or key.step is not None:
+            return NotImplemented
+        if type(key.start) not in self.places or type(key.stop) not in self.places:
+            return NotImplemented
+        if whole._attrs or not whole._flags.allows_duplicate_labels:
+            return NotImplemented
+        series = self.pd.Series.__new__(self.pd.Series)
+        self.begin(series, whole._mgr.get_slice(key))
+        object.__setattr__(series, "_name", whole._name)
+        return series
 
     def scalar(self, series, data):
         """``series.__init__(data)`` for a list of one number, as PySpark makes of each aggregate."""

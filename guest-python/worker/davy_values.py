@@ -36,8 +36,18 @@ def install():
                 return original(column)  # for its own error
         return original(column)
 
+    kinds = numbers | {text: "U"}
+
+    def array(*args, **options):
+        kind = options.get("type")
+        if len(args) != 1 or type(args[0]) is not list or len(options) != 1 or type(kind) is not pa.DataType:
+            return NotImplemented
+        found = _davy.buffers(args[0], kinds[kind], False) if kind in kinds and args[0] else None
+        return NotImplemented if found is None else array_of(kind, len(args[0]), found)
+
     cls._to_pylist = staticmethod(to_pylist)
-    pa.array = _davy.array_function(pa.array, array_of, numbers | {text: "U"})
+    pa.array = _davy.first(array, pa.array)
+    _remember_versions()
 
 
 def array_of(kind, rows, found):
@@ -56,6 +66,21 @@ def fill_text(target, column):
         validity = validity if column.null_count else None
         _davy.text_into(target, validity, offsets, b"" if data is None else data, column.offset)
     return target
+
+
+def _remember_versions():
+    """PySpark parses the release of pyarrow anew for every row of a table function."""
+    from pyspark.loose_version import LooseVersion
+
+    known, parse = {}, LooseVersion.parse
+
+    def parse_once(self, vstring):
+        if vstring not in known:
+            parse(self, vstring)
+            known[vstring] = self.version
+        self.vstring, self.version = vstring, known[vstring]
+
+    LooseVersion.parse = parse_once
 
 
 def _numbers(column):

@@ -61,6 +61,12 @@ SERIES = [
     pd.Series(np.arange(6.0)[::2]),
     [1, 2, 3],
 ]
+INDEXER = type(SERIES[0].iloc)
+KEYS = [
+    *(slice(a, b) for a in (0, 1, -1, 3, 9, np.int64(1), np.int32(2)) for b in (0, 2, -1, 9, np.int64(3), np.int32(1))),
+    *(slice(None, 2), slice(1, None), slice(0, 3, 2), slice("a", "b"), slice(0.0, 1.0), slice(np.int8(0), np.int8(2))),
+    *(1, -1, 9, [0, 2], "a", (slice(0, 2),), (0, 0), np.array([True, False, True])),
+]
 KINDS = [
     types.LongType(),
     types.DoubleType(),
@@ -77,15 +83,18 @@ KINDS = [
 def pairs():
     """PySpark's functions and pandas' concat, each with the guest's."""
     to_arrow, transformer = conversion.PandasToArrowConversion, conversion.ArrowBatchTransformer
-    places = [(to_arrow, "convert"), (transformer, "to_pandas"), (pd, "concat")]
-    raw = [place.__dict__[name] for place, name in places]
+    places = [(to_arrow, "convert"), (transformer, "to_pandas"), (pd, "concat"), (INDEXER, "__getitem__")]
+    raw = [place.__dict__.get(name) for place, name in places]
     theirs = [getattr(place, name) for place, name in places]
     davy_pandas.install()
     ours = [getattr(place, name) for place, name in places]
     for (place, name), function in zip(places, raw, strict=True):
-        setattr(place, name, function)
+        if function is None:
+            delattr(place, name)  # inherited before
+        else:
+            setattr(place, name, function)
     assert all(a is not b for a, b in zip(theirs, ours, strict=True))
-    return dict(zip(("to_arrow", "to_pandas", "concat"), zip(theirs, ours, strict=True), strict=True))
+    return dict(zip(("to_arrow", "to_pandas", "concat", "iloc"), zip(theirs, ours, strict=True), strict=True))
 
 
 def shown(value):
@@ -122,6 +131,25 @@ def test_to_pandas(pairs, name):
             batch = pa.Table.from_batches([batch] * copies)
         options = {"timezone": "America/Los_Angeles", "prefer_int_ext_dtype": extension}
         assert outcome(ours, batch, **options) == outcome(theirs, batch, **options)
+
+
+def test_iloc(pairs):
+    """What a function sees of the rows of a window, and whether they are the series' own memory."""
+    theirs, ours = pairs["iloc"]
+    named = pd.Series([1.5, 2.5, 3.5], name="x")
+    marked, single = named.copy(), named.set_flags(allows_duplicate_labels=False)
+    marked.attrs["unit"] = "m"
+    frame = pd.DataFrame({"x": [1, 2, 3]})
+
+    def look(function, whole, key):
+        found = function(whole.iloc, key)
+        shares = isinstance(found, pd.Series) and np.shares_memory(found.to_numpy(), whole.to_numpy())
+        shown_as = found if isinstance(found, (pd.Series, pd.DataFrame)) else repr(found)
+        return [shown_as, shares, getattr(found, "attrs", None), getattr(found, "flags", None)]
+
+    for whole in [*(s for s in SERIES if isinstance(s, pd.Series)), named, marked, single, frame]:
+        for key in KEYS:
+            assert outcome(look, ours, whole, key) == outcome(look, theirs, whole, key), key
 
 
 def test_concat(pairs):

@@ -17,3 +17,11 @@ def buffers(values, kind, nan_is_null):
     except UnicodeEncodeError:
         return None
     return made.null_count, made.buffers()
+
+
+def first(fast, original, method=False):
+    def answer(*args, **options):
+        found = fast(*args, **options)
+        return original(*args, **options) if found is NotImplemented else found
+
+    return answer

@@ -21,6 +21,8 @@ import org.apache.spark.sql.execution.metric.SQLMetric
  * @param stock Spark's runner of the same function
  * @param wires the schema and order of the columns of each table
  * @param grouped whether there are many groups; each is then announced by the number of its tables
+ * @param apart whether results are told apart by the slice of the input that they are of; they may
+ *   come together
  * @param sent what was given to the guest, in order; whoever takes a batch out closes it. The runner
  *   itself closes what the guest has taken if `keeps` is false.
  */
@@ -28,6 +30,7 @@ private[davy] final class BatchRunner(
     stock: StockRunner,
     wires: Seq[Wire],
     grouped: Boolean,
+    apart: Boolean,
     sent: ConcurrentLinkedQueue[InputBatch],
     keeps: Boolean,
     allocator: BufferAllocator,
@@ -103,7 +106,12 @@ private[davy] final class BatchRunner(
 
     private def writeFrame(out: DataOutputStream): Boolean = table match {
       case Some((wire, batches)) if hasNext(batches) =>
-        send(out, wire, timed(batches.next()), BatchRunner.Batch)
+        val batch = timed(batches.next())
+        if (apart) {
+          send(out, wire, batch, BatchRunner.Pack)
+          out.writeInt(BatchRunner.Slice)
+          out.writeInt(batch.rows)
+        } else send(out, wire, batch, BatchRunner.Batch)
         true
       case Some(_) =>
         out.writeInt(BatchRunner.End)
@@ -211,20 +219,28 @@ private[davy] final class BatchRunner(
       }
 
       private def fromMemory(): OutputBatch = stream.readInt() match {
-        case BatchRunner.Batch =>
-          val batch = OutputBatch.take(sandbox, schema, allocator)
-          columnMetrics.received(batch.rows, batch.bytes)
-          batch
+        case BatchRunner.Batch => take(None)
+        case BatchRunner.Pack  =>
+          val count = stream.readInt()
+          if (count < 0 || count > BatchRunner.MostSlices)
+            throw DavyException.guest(s"it sent $count results as one batch")
+          take(Some(Array.fill(count)(stream.readInt())))
         case BatchRunner.End =>
           schema = null
           fromControl()
         case other => throw BatchRunner.wrong(other)
       }
 
+      private def take(slices: Option[Array[Int]]): OutputBatch = {
+        val batch = OutputBatch.take(sandbox, schema, slices, allocator)
+        columnMetrics.received(batch.rows, batch.bytes)
+        batch
+      }
+
       private def fromStream(): OutputBatch =
         if (ipc.loadNextBatch()) {
           val root = ipc.getVectorSchemaRoot
-          val batch = new OutputBatch(root.slice(0))
+          val batch = new OutputBatch(root.slice(0), None)
           columnMetrics.received(batch.rows, batch.bytes)
           batch
         } else {
@@ -264,6 +280,9 @@ private[davy] object BatchRunner {
   val Schema = 3
   val Pack = 4
   val Slice = 5
+
+  /** Results that the guest gives together, at most. */
+  private val MostSlices = 1024
 
   /** Bytes of small groups that are announced by one write. */
   val Together: Long = 256 << 10

@@ -83,6 +83,7 @@ private[davy] final case class ScalarStage(
       StockRunner.scalar(call.funcs, call.arguments, call.schema, settings),
       Seq(Wire(schema, arguments, struct = false)),
       grouped = false,
+      apart = false,
       sent,
       keeps = true,
       allocator,

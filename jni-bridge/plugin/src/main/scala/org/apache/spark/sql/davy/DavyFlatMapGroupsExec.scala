@@ -105,6 +105,7 @@ private[davy] final class GroupedTask(run: GroupedRun, val context: TaskContext)
       stock,
       tables.map(_.wire),
       grouped = true,
+      apart = false,
       sent,
       keeps = false,
       allocator,

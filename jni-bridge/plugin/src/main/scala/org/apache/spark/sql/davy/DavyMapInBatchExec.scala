@@ -75,6 +75,7 @@ private[davy] final case class MapStage(
       batches,
       schema,
       struct = true,
+      apart = false,
       StockRunner.table(func, Array(0), wrapped, settings),
       metrics,
       context

@@ -1,7 +1,5 @@
 package org.apache.spark.sql.davy
 
-import scala.jdk.CollectionConverters._
-
 import org.apache.spark.TaskContext
 import org.apache.spark.rdd.RDD
 import org.apache.spark.sql.catalyst.InternalRow
@@ -62,7 +60,7 @@ private[davy] final case class UdtfStage(
     metrics: ColumnMetrics
 ) {
 
-  /** The rows of each batch of results; valid until the next batch is asked for. */
+  /** The rows that each row of the input has; valid until the next are asked for. */
   def run(
       arguments: Array[ArgumentMetadata],
       rows: Iterator[InternalRow],
@@ -76,13 +74,14 @@ private[davy] final case class UdtfStage(
       new InputBatches(rows, shape, identity, limits, allocator),
       arrow,
       struct = false,
+      apart = true,
       StockRunner.udtf(udtf, arguments, schema, settings),
       metrics,
       context
     )
     var current: OutputBatch = null
     context.addTaskCompletionListener[Unit](_ => if (current != null) current.close())
-    results.map { batch =>
+    results.flatMap { batch =>
       if (current != null) current.close()
       current = batch
       // One column, a struct: its fields are the function's columns.
@@ -90,7 +89,11 @@ private[davy] final case class UdtfStage(
       val actual = columns.map(_.dataType()).toSeq
       if (!DataType.equalsIgnoreCompatibleCollation(types, actual))
         throw OutputTypes.mismatch("Python UDTF", types, actual)
-      new ColumnarBatch(columns, batch.rows).rowIterator.asScala
+      val rows = new ColumnarBatch(columns, batch.rows)
+      val ends = batch.slices.scanLeft(0)(_ + _)
+      ends.iterator.zip(ends.iterator.drop(1)).map { case (from, until) =>
+        Iterator.range(from, until).map(rows.getRow)
+      }
     }
   }
 }

@@ -3,7 +3,7 @@ package org.apache.spark.sql.davy
 import java.nio.ByteBuffer
 import scala.jdk.CollectionConverters._
 
-import davy.Sandbox
+import davy.{DavyException, Sandbox}
 import org.apache.arrow.flatbuf.Message
 import org.apache.arrow.memory.{ArrowBuf, BufferAllocator, ForeignAllocation}
 import org.apache.arrow.vector.{VectorLoader, VectorSchemaRoot}
@@ -12,9 +12,14 @@ import org.apache.arrow.vector.ipc.message.{ArrowFieldNode, ArrowRecordBatch, Me
 import org.apache.arrow.vector.types.pojo.Schema
 import org.apache.spark.sql.vectorized.{ArrowColumnVector, ColumnVector}
 
-/** Columns that a guest has given: Arrow vectors over memory that the native side owns. */
-private[davy] final class OutputBatch(root: VectorSchemaRoot) {
+/**
+ * Columns that a guest has given: Arrow vectors over memory that the native side owns.
+ *
+ * @param together rows of each result, if it is several
+ */
+private[davy] final class OutputBatch(root: VectorSchemaRoot, together: Option[Array[Int]]) {
   val rows: Int = root.getRowCount
+  def slices: Array[Int] = together.getOrElse(Array(rows))
   val columns: Array[ArrowColumnVector] =
     root.getFieldVectors.asScala.map(InPlaceColumn.of(_)).toArray
 
@@ -32,7 +37,12 @@ private[davy] object OutputBatch {
     MessageSerializer.deserializeSchema(Message.getRootAsMessage(ByteBuffer.wrap(message)))
 
   /** The next batch of the sandbox; see [[davy.Sandboxes.takeBatch]] for the numbers. */
-  def take(sandbox: Sandbox, schema: Schema, allocator: BufferAllocator): OutputBatch = {
+  def take(
+      sandbox: Sandbox,
+      schema: Schema,
+      slices: Option[Array[Int]],
+      allocator: BufferAllocator
+  ): OutputBatch = {
     val told = sandbox.takeBatch()
     val (handle, address, size) = (told(0), told(1), told(2))
     val (rows, nodesEnd, bufferCount) = (told(3).toInt, 6 + 2 * told(4).toInt, told(5).toInt)
@@ -53,7 +63,11 @@ private[davy] object OutputBatch {
       val batch = new ArrowRecordBatch(rows, nodes.asJava, buffers.asJava)
       try new VectorLoader(root).load(batch)
       finally batch.close()
-      new OutputBatch(root)
+      if (slices.exists(of => of.exists(_ < 0) || of.map(_.toLong).sum != rows)) {
+        root.close()
+        throw DavyException.guest(s"it sent $rows rows as results of ${slices.get.mkString(", ")}")
+      }
+      new OutputBatch(root, slices)
     } finally if (size > 0) region.close()
   }
 }

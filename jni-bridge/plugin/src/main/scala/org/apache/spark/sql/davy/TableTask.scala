@@ -16,11 +16,15 @@ private[davy] object TableTask {
     BatchShape(fields, fields.length, fields.indices.toArray)
   }
 
-  /** @param schema what the guest sees; see [[shape]] */
+  /**
+   * @param schema what the guest sees; see [[shape]]
+   * @param apart see [[BatchRunner]]
+   */
   def results(
       batches: Iterator[InputBatch],
       schema: Schema,
       struct: Boolean,
+      apart: Boolean,
       stock: StockRunner,
       metrics: ColumnMetrics,
       context: TaskContext
@@ -32,6 +36,7 @@ private[davy] object TableTask {
       stock,
       Seq(Wire(schema, shape(schema, struct).arguments, struct)),
       grouped = false,
+      apart,
       sent,
       keeps = false,
       allocator,
