@@ -48,6 +48,9 @@ def install():
     cls._to_pylist = staticmethod(to_pylist)
     pa.array = _davy.first(array, pa.array)
     _remember_versions()
+    if hasattr(conversion, "PandasToArrowConversion"):  # PySpark 4.3
+        rows = conversion.LocalDataToArrowConversion
+        rows.convert = staticmethod(_davy.first(_Rows(conversion).convert, rows.convert))
 
 
 def array_of(kind, rows, found):
@@ -81,6 +84,43 @@ def _remember_versions():
         self.vstring, self.version = vstring, known[vstring]
 
     LooseVersion.parse = parse_once
+
+
+class _Rows:
+    """Rows of table functions to Arrow tables. PySpark makes converters and schema anew for the rows of each call."""
+
+    def __init__(self, conversion):
+        self.conversion, self.schema, self.large = conversion, None, None
+
+    def convert(self, data, schema, use_large_var_types):
+        """NotImplemented for rows that are no tuples, for the first ones of a schema, and in place of an error."""
+        import pyarrow as pa
+
+        try:
+            if schema is not self.schema or use_large_var_types != self.large:
+                self._prepare(schema, use_large_var_types)
+                return NotImplemented
+            width = len(self.converters)
+            if not width or not all(type(row) is tuple and len(row) == width for row in data):
+                return NotImplemented
+            columns = [
+                list(column) if convert is None else [convert(value) for value in column]
+                for convert, column in zip(self.converters, zip(*data))
+            ]
+            return pa.Table.from_arrays(columns, schema=self.arrow)
+        except Exception:
+            return NotImplemented
+
+    def _prepare(self, schema, large):
+        conversion, fields, kinds = self.conversion, schema.fields, type(schema)
+        make = conversion.LocalDataToArrowConversion._create_converter
+        self.converters = [
+            make(f.dataType, f.nullable, none_on_identity=True, int_to_decimal_coercion_enabled=False) for f in fields
+        ]
+        unique = conversion._deduplicate_field_names
+        plain = kinds([type(f)(f.name, unique(f.dataType), f.nullable) for f in fields])
+        self.arrow = conversion.to_arrow_schema(plain, timezone="UTC", prefers_large_types=large)
+        self.schema, self.large = schema, large
 
 
 def _numbers(column):
