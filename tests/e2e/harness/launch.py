@@ -58,7 +58,7 @@ def venv(name: str) -> pathlib.Path:
     return pathlib.Path(done.stdout.strip())
 
 
-def submit_args(mode: str, master: str, conf: dict | None = None, jars: bool = True) -> str:
+def submit_words(mode: str, master: str, conf: dict | None = None, jars: bool = True) -> list[str]:
     settings = COMMON | (DAVY_CONF if mode == DAVY else {}) | (conf or {})
     words = ["--master", master]
     if mode == DAVY and jars:
@@ -66,7 +66,7 @@ def submit_args(mode: str, master: str, conf: dict | None = None, jars: bool = T
     for key, value in settings.items():
         if value is not None:
             words += ["--conf", f"{key}={value}"]
-    return shlex.join([*words, "pyspark-shell"])
+    return words
 
 
 def environment(version: str, mode: str, master: str, conf=None, jars=True, extra=None) -> dict[str, str]:
@@ -76,7 +76,7 @@ def environment(version: str, mode: str, master: str, conf=None, jars=True, extr
         "PATH": f"{home}/bin:{os.environ['PATH']}",
         "PYSPARK_PYTHON": f"{home}/bin/python",
         "PYSPARK_DRIVER_PYTHON": f"{home}/bin/python",
-        "PYSPARK_SUBMIT_ARGS": submit_args(mode, master, conf, jars),
+        "PYSPARK_SUBMIT_ARGS": shlex.join([*submit_words(mode, master, conf, jars), "pyspark-shell"]),
         "PYTHONPATH": str(E2E),
         "PYTHONHASHSEED": "0",
         "PYTHONDONTWRITEBYTECODE": "1",

@@ -97,6 +97,7 @@ ARROW_MODULES = (
     "numpy_answers",
     "arrow_scalar",
     "columnar_random",
+    "batches_compiled",
     "grouped_random",
     "window_frames",
     "window_random",

@@ -114,15 +114,16 @@ private[davy] object GatherExec {
   }
 
   private def rowByRow(rows: RDD[InternalRow], stage: BatchStage): RDD[InputBatch] =
-    rows.mapPartitionsWithIndexInternal { (partition, rows) =>
+    rows.mapPartitionsInternal { rows =>
+      val context = TaskContext.get()
       val extra =
         if (stage.computed.isEmpty) identity[InternalRow] _
         else {
           val projection = MutableProjection.create(stage.computed, stage.childOutput)
-          projection.initialize(partition)
+          projection.initialize(context.partitionId())
           projection.target(new SpecificInternalRow(stage.computed.map(_.dataType)))
         }
-      val allocator = ArrowSchemas.allocator(TaskContext.get())
+      val allocator = ArrowSchemas.allocator(context)
       new InputBatches(rows, stage.shape, extra, stage.limits, allocator)
     }
 

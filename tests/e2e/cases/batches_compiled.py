@@ -1,0 +1,98 @@
+"""What computes rows is compiled together with the writing of their batches, where Spark compiles it."""
+
+import os
+import tempfile
+import zlib
+
+import pandas as pd
+from pyspark.sql.functions import col, pandas_udf, rand, spark_partition_id
+from pyspark.sql.types import LongType
+
+from harness.registry import case
+
+
+@pandas_udf(LongType())
+def plus_one(v: pd.Series) -> pd.Series:
+    return v + 1
+
+
+def identity(batches):
+    yield from batches
+
+
+@case("no_aqe", since="4.3")
+def code_of_every_kind_fills_batches(spark):
+    """What computes the rows is compiled with the batches' columns, or not: the settings say, or the expressions."""
+
+    @pandas_udf("string")
+    def shown(*columns: pd.Series) -> pd.Series:
+        return pd.concat(columns, axis=1).astype(str).agg("|".join, axis=1)
+
+    rows = spark.range(0, 500, 1, 2).selectExpr(
+        "id",
+        "if(id % 3 = 0, null, cast(id as int)) as i",
+        "id % 2 = 0 as even",
+        "cast(id as short) as sh",
+        "cast(id % 100 as byte) as b",
+        "cast(id as float) / 3 as f",
+        "if(id % 5 = 0, null, cast(id as string)) as s",
+        "cast(cast(id as string) as binary) as bin",
+        "cast(id as decimal(20, 3)) as d",
+        "date_add(date'2020-01-01', cast(id as int)) as day",
+        "array(id, null) as a",
+        "named_struct('x', id) as st",
+        "map(id, 'v') as m",
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "rows")
+        rows.write.parquet(path)
+        kinds = {
+            "range": rows,
+            "parquet": spark.read.parquet(path),
+            "filtered": rows.filter("i > 7 and s is not null"),
+            "sorted": rows.sort(col("id").desc()).limit(300),
+            "exploded": rows.selectExpr("*", "explode(array(1, 2)) as e"),
+            "joined": rows.join(rows.selectExpr("id as other"), col("id") == col("other") + 1).drop("other"),
+            "grouped": rows.groupBy("id").agg({"i": "max"}).selectExpr("id", "`max(i)` as i"),
+            "cached": rows.select("id", "i", "s", "a").cache(),
+            "empty": rows.filter("id < 0"),
+        }
+        said = []
+        for setting in (
+            {},
+            {"spark.sql.codegen.wholeStage": "false"},
+            {"spark.sql.codegen.hugeMethodLimit": "1"},
+            {"spark.sql.codegen.maxFields": "3"},
+            {"spark.sql.execution.arrow.maxRecordsPerBatch": "7"},
+            {"spark.sql.execution.arrow.maxBytesPerBatch": "600"},
+            {"spark.sql.columnVector.offheap.enabled": "true"},
+            {"spark.sql.parquet.enableVectorizedReader": "false"},
+        ):
+            for name, value in setting.items():
+                spark.conf.set(name, value)
+            for kind, frame in kinds.items():
+                plain = [c for c in frame.columns if c not in ("a", "st", "m", "bin")]
+                found = frame.select(
+                    plus_one(col("id") * 2).alias("p"),
+                    shown(*plain, (col("i") + 1).alias("j"), col("i") % 4).alias("t"),
+                    *frame.columns,
+                ).mapInArrow(identity, "p long, t string, " + frame._jdf.schema().toDDL())
+                lines = sorted(map(str, found.collect()))
+                said.append((sorted(setting), kind, len(lines), zlib.crc32("\n".join(lines).encode())))
+            for name in setting:
+                spark.conf.unset(name)
+        kinds["cached"].unpersist()
+    return said
+
+
+@case("no_aqe", since="4.3")
+def arguments_that_differ_from_row_to_row(spark):
+    """Random numbers and partitions' numbers are computed once a row, also within compiled code."""
+
+    @pandas_udf("double")
+    def same(v: pd.Series) -> pd.Series:
+        return v
+
+    frame = spark.range(0, 100, 1, 4).filter("id % 3 = 1")
+    found = frame.select("id", same(rand(7)), same(spark_partition_id().cast("double"))).sort("id").collect()
+    return [tuple(row) for row in found]
