@@ -2,9 +2,13 @@
  *
  * wasm32's Py_hash_t has 32 bits, the driver's 64. Spark places keys by hash() on executors and
  * looks them up by hash() on the driver (RDD.lookup), so both must agree. The algorithms are
- * CPython 3.11's: Python/pyhash.c (siphash13, _Py_HashDouble) and Objects/longobject.c. */
+ * CPython's since 3.11: Python/pyhash.c (siphash13, _Py_HashDouble) and Objects/longobject.c. */
 #include "davy.h"
 
+#if PY_VERSION_HEX >= 0x030d0000 /* declares the secret to the interpreter's own code only */
+#define Py_BUILD_CORE
+#include <internal/pycore_pyhash.h>
+#endif
 #include <math.h>
 #include <string.h>
 

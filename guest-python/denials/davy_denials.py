@@ -110,11 +110,16 @@ def install():
     # WASI has no users; `pwd` beside this file knows the one that these name.
     os.getuid = os.geteuid = os.getgid = os.getegid = lambda: 1000
     os.cpu_count = lambda: 1
+    if hasattr(os, "process_cpu_count"):  # Python 3.13
+        os.process_cpu_count = os.cpu_count
     import davy_posix
 
     davy_posix.install()
 
-    _thread.start_new_thread = _thread.start_new = _no_thread
+    # The last is Python 3.13's.
+    for name in ("start_new_thread", "start_new", "start_joinable_thread"):
+        if hasattr(_thread, name):
+            setattr(_thread, name, _no_thread)
 
     # site.py does not run in the guest; stock workers have its builtins.
     import _sitebuiltins

@@ -59,7 +59,8 @@ def _interpreter(version: Version, python: CPython) -> list:
             f'-DPY_MINOR="{version.minor}"', f"-I{src}", f"-I{src}/Include", f"-I{TREE}/core",
             *sorted((TREE / "core").glob("*.c")),
             src / f"libpython{version.minor}.a", src / "Modules/_decimal/libmpdec/libmpdec.a",
-            src / "Modules/expat/libexpat.a"]
+            # From 3.12 on hashes are HACL's, with a library of their own for SHA-2.
+            src / "Modules/expat/libexpat.a", *sorted((src / "Modules/_hacl").glob("*.a"))]
 
 
 def _core_object(version: Version, tools: Toolchain, libs: tuple[str, Path], python: CPython) -> tuple[Path, str]:

@@ -7,6 +7,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from .step import digest
+
 _NOT_NEEDED = ("*.so", "*.pyi", "*.pyx", "*.pxd", "*.pxi", "*.h", "*.c", "*.cc", "*.cpp", "*.a", "*.in", "*.build",
                "*.typed", "__pycache__")
 
@@ -22,6 +24,12 @@ class Package:
     def link(self) -> list:
         """In link order: a library comes before those that it uses."""
         return [*sorted((self.root / "lib").glob("*.a")), *self.needs]
+
+    @property
+    def declarations_key(self) -> str:
+        """Of what packages compiled against this one read of it: its code may change without them."""
+        files = sorted(p for name in ("include", "cython") for p in (self.root / name).rglob("*") if p.is_file())
+        return digest([str(p.relative_to(self.root)) for p in files], *files)
 
     @property
     def modules(self) -> list[tuple[str, str]]:

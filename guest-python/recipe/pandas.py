@@ -38,8 +38,8 @@ def pandas(tools: Toolchain, build: BuildTools, cxx: Libcxx, native: CPython, py
            numpy: Package) -> Package:
     here = Path(__file__)
     key = digest(here, here.with_name("package.py"), here.with_name("cplusplus.py"), here.with_name("ninja.py"),
-                 tools.key, build.key, cxx.key, native.key, python.key, numpy.key, inputs()["pandas"]["sha256"],
-                 *patches("pandas"))
+                 tools.key, build.key, cxx.key, native.key, python.key, numpy.declarations_key,
+                 inputs()["pandas"]["sha256"], *patches("pandas"))
 
     def make(folder: Path) -> None:
         log, source = folder / "build.log", folder / "src"

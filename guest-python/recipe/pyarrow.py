@@ -25,7 +25,8 @@ def pyarrow(tools: Toolchain, build: BuildTools, cxx: Libcxx, native: CPython, p
             arrow: Arrow) -> Package:
     here = Path(__file__)
     key = digest(here, here.with_name("package.py"), here.with_name("cplusplus.py"), here.with_name("ninja.py"),
-                 tools.key, build.key, cxx.key, native.key, python.key, numpy.key, arrow.key, *patches("pyarrow"))
+                 tools.key, build.key, cxx.key, native.key, python.key, numpy.declarations_key,
+                 arrow.key, *patches("pyarrow"))
 
     def make(folder: Path) -> None:
         log, source = folder / "build.log", folder / "src"

@@ -14,13 +14,15 @@ import os
 import traceback
 
 PREPARE = """
-import copy, datetime, decimal, io, os, pickle, tempfile
+import copy, datetime, decimal, hashlib, io, os, pickle, tempfile
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv, pyarrow.json, pyarrow.ipc, pyarrow.feather
 i8 = np.arange(12, dtype=np.int64)
+mixed = (np.arange(1, 40001) * 7919 % 40009 - 20000.5) * 1e3  # no two are equal
+digest = lambda array: hashlib.md5(np.ascontiguousarray(array).tobytes()).hexdigest()
 f8 = np.linspace(0, 1, 7)
 df = pd.DataFrame({
     "k": ["a", "b", "a", None, "b"], "x": np.array([1, 2, 3, 4, 5], dtype="int64"),
@@ -128,6 +130,16 @@ pa.scalar(datetime.date(2024, 2, 29)).as_py(), pa.array([datetime.timedelta(seco
 pickle.loads(pickle.dumps(table)).equals(table), pa.array(np.array(["2024-01-01"], "M8[ns]")).to_pylist()
 pd.Series(["a", None], dtype="string[pyarrow]").str.upper().tolist(), pd.Series([1, None], dtype="int64[pyarrow]").sum()
 pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int64())).to_pylist()
+[digest(np.sort(mixed.astype(t))) for t in ("f8", "f4", "i8", "i4")], [digest(np.sort((mixed + 3e7).astype(t)[:n])) for t in ("u8", "u4") for n in (5, 800, 17000)]
+digest(np.sort(np.where(np.arange(40000) % 7, mixed, np.nan))), np.sort(np.r_[mixed[:900], np.inf, -np.inf, -np.nan])[[0, 1, -3, -2, -1]], digest(np.sort(mixed.reshape(50, 800), axis=0))
+[digest(np.arange(m * n, dtype=t).reshape(m, n) @ np.arange(n * p, dtype=t).reshape(p, n).T) for t in ("f8", "f4") for m, n, p in ((4, 4, 4), (5, 7, 9), (33, 17, 65))], digest(np.dot(np.arange(90.0).reshape(9, 10)[::2, ::3], np.ones((4, 6))[:, ::-1]))
+(np.ones((300, 300)) @ np.ones((300, 1100))).sum(), np.matmul(np.ones((2, 6, 5)), np.ones((2, 5, 4))).shape, (np.full((8, 8), np.inf) @ np.zeros((8, 8)))[0, 0], np.dot(np.ones((4, 0)), np.ones((0, 4))).sum()
+[digest(f(a)) for f in (np.floor, np.ceil, np.trunc, np.rint, np.square, np.absolute, np.reciprocal) for a in (mixed, mixed[::3], mixed.astype("f4"))], digest(np.sqrt(np.abs(mixed))), (lambda a: (np.floor(a[:-1], out=a[1:]), digest(a))[1])(mixed.copy())
+[digest(np.take(mixed.astype(t), np.arange(0, 40000, 7))) for t in ("i1", "i2", "f4", "f8", "c16")], np.take(np.array(["a", None], object), [1, 0]).tolist()
+pd.isna(np.array(["a", "", None, np.nan, pd.NA, pd.NaT, decimal.Decimal("NaN"), 1.5, type("S", (str,), {})("s")], object)), pd.Series(["a", None, 1]).map(str, na_action="ignore").tolist(), pd.Series(["b", "é", "b", "日", "é", None], dtype=object).factorize()[0].tolist()
+pd.Series(["a", b"a", 1, None]).str.upper().tolist(), pd.unique(pd.Series(["x", "é", 1, 1.0, True, "x", (1, float("nan")), (1, float("nan"))], dtype=object)).tolist(), pd.Index(["a", "b", "é"]).get_indexer(["é", "c", "a"]).tolist()
+pa.OSFile("/usr/local/none")
+pa.csv.read_csv("/usr/local/none")
 """
 
 

@@ -8,8 +8,10 @@ that assert).
 """
 
 import json
+import sys
 import traceback
 
+LIB = "/usr/local/lib/python%d.%d" % sys.version_info[:2]
 PERMISSION, RUNTIME, MISSING = PermissionError, RuntimeError, ModuleNotFoundError
 
 NET = "network access is not granted to this sandbox: socket."
@@ -74,7 +76,7 @@ DENIALS = [
     ("", "open('/usr/local/lib/written', 'w')", OSError, ""),
     ("", "open('/etc/passwd')", OSError, ""),
     ("import os", "os.remove('/usr/local/lib/no-such-file')", FileNotFoundError, "No such file or directory"),
-    ("import os", "os.remove('/usr/local/lib/python3.11/os.py')", PermissionError, "Operation not permitted"),
+    ("import os", f"os.remove('{LIB}/os.py')", PermissionError, "Operation not permitted"),
     ("", "open('/usr/local/../../etc/passwd')", OSError, ""),
 ]
 
@@ -118,10 +120,10 @@ VALUES = [
     ("import sys", "(sys.int_info.bits_per_digit, sys.maxsize, sys.byteorder)", (30, 2**31 - 1, "little")),
     ("import sys", "(sys.getrecursionlimit(), sys.flags.isolated, sys.dont_write_bytecode)", (1000, 1, True)),
     ("import sys", "(sys.stdout.encoding, sys.stdout.line_buffering, sys.getfilesystemencoding())", ("utf-8", True, "utf-8")),
-    ("import json, textwrap", "json.__file__", "/usr/local/lib/python3.11/json/__init__.py"),
-    ("import json", "json.__cached__", "/usr/local/lib/python3.11/json/__pycache__/__init__.cpython-311.pyc"),
-    ("import json", "json.dumps.__code__.co_filename", "/usr/local/lib/python3.11/json/__init__.py"),
-    ("import locale", "(locale.getpreferredencoding(False), open('/usr/local/lib/python3.11/os.py').encoding)", ("utf-8", "utf-8")),
+    ("import json, textwrap", "json.__file__", f"{LIB}/json/__init__.py"),
+    ("import json", "json.__cached__", f"{LIB}/json/__pycache__/__init__.{sys.implementation.cache_tag}.pyc"),
+    ("import json", "json.dumps.__code__.co_filename", f"{LIB}/json/__init__.py"),
+    ("import locale", f"(locale.getpreferredencoding(False), open('{LIB}/os.py').encoding)", ("utf-8", "utf-8")),
     ("import os", "(open(os.devnull, 'w').write('x'), open(os.devnull).read(), open(os.devnull, 'rb').read())", (1, "", b"")),
     ("import io, os", "io.open is open and type('T', (), {'open': open})().open(os.devnull, 'a').write('xy')", 2),
     ("import shutil; open('/tmp/m', 'w').write('1')", "(shutil.copy('/tmp/m', '/tmp/n'), shutil.copy2('/tmp/m', '/tmp/n'))",
@@ -331,7 +333,7 @@ def feature_warnings_and_traceback():
         json.loads("{")
     except ValueError:
         text = traceback.format_exc()
-    assert '/usr/local/lib/python3.11/json/decoder.py", line' in text, text
+    assert f'{LIB}/json/decoder.py", line' in text, text
     assert linecache.getline(json.__file__, 1)
 
 
