@@ -145,7 +145,7 @@ SAID = {
     "columnar.no_stream_is_read_of_table_functions": r"\[0\] \[True\]",
     "columnar.figures_of_windows_and_table_functions": (
         r"\[\('DavyWindowPython', \[20000, 3, 3\], 20000, True\), "
-        r"\('DavyUdtfPython', \[20000, 2, 20000\], 40000, True\)\]"
+        r"\('DavyUdtfPython', \[20000, 2, [1-9]\d{1,3}\], 40000, True\)\]"
     ),
     "columnar.no_stream_is_read_of_groups": r"\{0\}",
     "columnar.plans_name_the_functions": (
