@@ -91,7 +91,7 @@ bench-guest: setup warm ## Python, numpy, pandas and pyarrow in the guest, next 
 	@. scripts/lib.sh && $(PYTHON) benches/guest/run.py speed && $(PYTHON) benches/guest/run.py kernels
 
 bench-spark: setup build warm ## benchmarks on Spark, side by side with stock
-	@$(PYTHON) benches/spark/bench.py pickled && $(PYTHON) benches/spark/bench.py columnar && $(PYTHON) benches/spark/bench.py model && $(PYTHON) benches/spark/soak.py
+	@$(PYTHON) benches/spark/bench.py pickled && $(PYTHON) benches/spark/bench.py columnar && $(PYTHON) benches/spark/bench.py shapes && $(PYTHON) benches/spark/bench.py model && $(PYTHON) benches/spark/soak.py
 
 clean: ## remove what was built here (caches outside the tree stay)
 	rm -rf target jni-bridge/plugin/target

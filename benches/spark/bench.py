@@ -1,9 +1,10 @@
 """Question: what does the sandbox cost, or save, a PySpark job, against stock in the same run?
 
-    bench.py [pickled|columnar|model] [--rounds N] [--rows N] [--tasks N] [--quick]
+    bench.py [pickled|columnar|shapes|model] [--rounds N] [--rows N] [--tasks N] [--quick]
 
 `pickled`: starts, latency, memory and throughput of plain functions.  `columnar`: throughput and CPU
-time of functions that get Arrow batches.  `model`: a large broadcast in many tasks at once; its rows
+time of functions that get Arrow batches, and where Davy's time goes.  `shapes`: the same by size of batches,
+number of columns, length of text.  `model`: a large broadcast in many tasks at once; its rows
 are MiB.  Stock and Davy take turns, a new process each (so each round has its own cold start).  Prints
 medians and ratios as a Markdown table and writes every value with the machine's description to
 benches/runs.  Not measured: clusters, the compilation of the image on a machine's first use.
@@ -31,9 +32,9 @@ from harness import launch  # noqa: E402
 VERSION = "4.3.0"
 # For these a larger figure is the better one.
 RATES = "rows/s"
-PROGRAMS = {"pickled": "measure.py", "columnar": "columnar.py", "model": "model.py"}
-ROWS = {"pickled": 1_000_000, "columnar": 10_000_000, "model": 500}
-TASKS = {"pickled": 2, "columnar": 2, "model": 8}
+PROGRAMS = {"pickled": "measure.py", "columnar": "columnar.py", "shapes": "shapes.py", "model": "model.py"}
+ROWS = {"pickled": 1_000_000, "columnar": 10_000_000, "shapes": 2_000_000, "model": 500}
+TASKS = {"pickled": 2, "columnar": 2, "shapes": 2, "model": 8}
 
 
 def machine() -> dict:
@@ -74,6 +75,21 @@ def table(rounds: list[dict]) -> str:
     return "\n".join(lines)
 
 
+def parts(rounds: list[dict]) -> str:
+    """Where Davy's time goes: milliseconds of all tasks together, beside the run's wall time."""
+    cases = {
+        what: [r[launch.DAVY][what] for r in rounds] for what in rounds[0][launch.DAVY] if what.endswith(", parts")
+    }
+    if not cases:
+        return ""
+    names = list(next(iter(cases.values()))[0])
+    lines = ["", "| ms | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    for what, found in cases.items():
+        cells = (f"{statistics.median(one.get(name, 0) for one in found):.0f}" for name in names)
+        lines.append(f"| {what.removesuffix(', parts')} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("suite", nargs="?", default="pickled", choices=PROGRAMS)
@@ -96,6 +112,7 @@ def main() -> None:
                 found[mode] = measure(mode, args, pathlib.Path(scratch))
             rounds.append(found)
     print(table(rounds))
+    print(parts(rounds))
     if not args.quick:
         runs = ROOT / "benches/runs"
         runs.mkdir(exist_ok=True)

@@ -131,6 +131,33 @@ def peak_memory() -> float:
     return peak / 1024
 
 
+# Of Davy's nodes: the parts of a run's time, summed over its tasks.
+PARTS = {
+    "time to gather rows into batches": "rows to batches",
+    "time to copy batches in and out of the sandbox": "copies",
+    "CPU time in the sandbox": "function, in the sandbox",
+    "time to validate batches of the sandbox": "validation",
+}
+UNITS = {"ms": 1, "s": 1000, "m": 60_000}
+
+
+def parts() -> dict[str, float]:
+    """Milliseconds, of the last query; empty with stock."""
+    seq = jvm.scala.jdk.javaapi.CollectionConverters.asJava
+    jvm.org.apache.spark.sql.classic.SparkSession.active().sparkContext().listenerBus().waitUntilEmpty()
+    store = spark._jsparkSession.sharedState().statusStore()
+    query = list(seq(store.executionsList()))[-1].executionId()
+    values, found = seq(store.executionMetrics(query)), {}
+    for node in seq(store.planGraph(query).allNodes()):
+        for metric in seq(node.metrics()):
+            value = values.get(metric.accumulatorId())
+            if node.name().startswith("Davy") and metric.name() in PARTS and value:
+                number, unit = value.splitlines()[-1].split()[:2]
+                part = PARTS[metric.name()]
+                found[part] = found.get(part, 0) + float(number.replace(",", "")) * UNITS[unit]
+    return found
+
+
 found = {}
 for name, case in CASES.items():
     if only not in name:
@@ -146,6 +173,8 @@ for name, case in CASES.items():
     # The first run warms the JVM's code.
     found[f"{name}, M rows/s"] = count / statistics.median(took[1:]) / 1e6
     found[f"{name}, CPU s"] = statistics.median(used[1:])
+    if shares := parts():
+        found[f"{name}, parts"] = shares | {"all": took[-1] * 1000}
 found["most resident memory in all, MiB"] = peak_memory()
 print("RESULT " + json.dumps(found), flush=True)
 spark.stop()
