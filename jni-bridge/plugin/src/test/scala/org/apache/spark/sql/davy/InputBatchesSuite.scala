@@ -14,6 +14,7 @@ import org.apache.spark.sql.catalyst.util.{ArrayBasedMapData, GenericArrayData}
 import org.apache.spark.sql.execution.arrow.ArrowWriter
 import org.apache.spark.sql.types._
 import org.apache.spark.sql.util.ArrowUtils
+import org.apache.spark.sql.vectorized.{ArrowColumnVector, ColumnVector, ColumnarBatch}
 import org.apache.spark.unsafe.types.UTF8String
 
 /** Rows → batches, beside Spark's own ArrowWriter. */
@@ -112,6 +113,83 @@ class InputBatchesSuite extends munit.FunSuite {
       }
     }
 
+  /** As generated code writes them. */
+  private def put(filler: BatchFiller, row: InternalRow): Boolean = {
+    makers.indices.foreach { i =>
+      val (column, at) = (filler.column(i), filler.rows)
+      row.get(i, makers(i)._1) match {
+        case null       => column.putNull(at)
+        case v: Boolean => column.putBoolean(v, at)
+        case v: Byte    => column.putByte(v, at)
+        case v: Short   => column.putShort(v, at)
+        case v: Int     => column.putInt(v, at)
+        case v: Long    => column.putLong(v, at)
+        case v: Float   => column.putFloat(v, at)
+        case v: Double  => column.putDouble(v, at)
+        case v          => column.put(v.asInstanceOf[AnyRef], at)
+      }
+    }
+    filler.added()
+  }
+
+  for (nulls <- Seq(0.0, 0.3, 1.0); most <- Seq(1, 9, 12000))
+    test(s"values of every type one by one, batches of $most, nulls $nulls") {
+      withAllocator { a =>
+        val data = rows(math.min(2 * most, 13000), nulls)
+        val fields = arrow(schema).getFields.asScala.toArray
+        val shape = BatchShape(fields, fields.length, fields.indices.toArray)
+        data.grouped(most).foreach { part =>
+          val filler = BatchFiller(shape, BatchLimits(most, Long.MaxValue), a)
+          val full = part.map(put(filler, _))
+          assertEquals(full.indexOf(true), if (part.length == most) most - 1 else -1)
+          assertEquals(shown(filler.finish()).hashCode, expected(part, schema, a).hashCode)
+        }
+      }
+    }
+
+  test("a value of another type than the column's is refused") {
+    withAllocator { a =>
+      val fields = arrow(schema).getFields.asScala.toArray
+      val filler = BatchFiller(BatchShape(fields, 0, Array.empty), BatchLimits(0, Int.MaxValue), a)
+      val said = intercept[IllegalStateException](filler.column(4).putInt(1, 0)).getMessage
+      assert(said.contains("c4"), said)
+      filler.close()
+    }
+  }
+
+  /** Whatever a column has for a row of its type. */
+  private def read(column: ColumnVector, kind: DataType, row: Int): Any =
+    InternalRow.getAccessor(kind)(new ColumnarBatch(Array(column), row + 1).getRow(row), 0) match {
+      case bytes: Array[Byte] => bytes.toSeq
+      case text: UTF8String   => text.toString
+      case other              => String.valueOf(other)
+    }
+
+  for (nulls <- Seq(0.0, 0.3))
+    test(s"columns are read where they lie, nulls $nulls") {
+      withAllocator { a =>
+        val batch = batches(rows(100, nulls), schema, BatchLimits(0, Long.MaxValue), a).next()
+        // The nested ones are Spark's to read.
+        makers.indices.filter(_ < 15).foreach { i =>
+          val (ours, theirs) =
+            (InPlaceColumn.of(batch.columns(i)), new ArrowColumnVector(batch.columns(i)))
+          (0 until 100).foreach { row =>
+            assertEquals(ours.isNullAt(row), theirs.isNullAt(row))
+            if (!ours.isNullAt(row))
+              assertEquals(read(ours, makers(i)._1, row), read(theirs, makers(i)._1, row))
+          }
+          if (ours.isInstanceOf[InPlaceColumn]) {
+            Seq(-1, 100).foreach { row =>
+              val _ = intercept[IndexOutOfBoundsException](ours.isNullAt(row))
+            }
+            ours.close()
+            val _ = intercept[IndexOutOfBoundsException](ours.isNullAt(0))
+          }
+        }
+        batch.close()
+      }
+    }
+
   test("more rows than were allocated for") {
     withAllocator { a =>
       val data = rows(25000, 0.1)
@@ -168,17 +246,25 @@ class InputBatchesSuite extends munit.FunSuite {
     }
   }
 
-  /** As Spark's GroupedIterator: what is next decides whether a group, even a past one, has rows. */
+  /**
+   * As Spark's GroupedIterator: what is next decides whether a group, even a past one, has rows; and a
+   * group that was looked for waits until it is taken.
+   */
   private def asSparkGroups(rows: Iterator[(Int, InternalRow)]): Iterator[Iterator[InternalRow]] = {
     val ahead = rows.buffered
     var current = -1
+    var found = false
     new Iterator[Iterator[InternalRow]] {
       override def hasNext: Boolean = {
-        ahead.headOption.foreach { case (key, _) => current = key }
-        ahead.hasNext
+        if (!found) ahead.headOption.foreach { case (key, _) =>
+          current = key
+          found = true
+        }
+        found
       }
       override def next(): Iterator[InternalRow] = {
-        val _ = hasNext
+        if (!hasNext) throw new NoSuchElementException
+        found = false
         new Iterator[InternalRow] {
           override def hasNext: Boolean = ahead.headOption.exists(_._1 == current)
           override def next(): InternalRow = ahead.next()._2
