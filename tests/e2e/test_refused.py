@@ -163,6 +163,17 @@ SAID = {
     "columnar.a_lie_about_a_batch": (
         r"the guest broke its contract: its batch is wrong: 60 bytes at 0x\w+ are outside its memory"
     ),
+    "columnar.lies_about_results_that_come_together": " \\| ".join(
+        f"the guest broke its contract: it sent {what}"
+        for what in (
+            r"3 rows as results of \[7\]",
+            r"3 rows as results of \[-4, 7\]",
+            r"3 rows as results of \[\]",
+            "-1 results as one batch",
+            "2147483647 results as one batch",
+            "the frame 9 among its batches",
+        )
+    ),
     "columnar.a_batch_that_was_not_put": r"OSError: \[Errno \d+\] Invalid argument",
 }
 

@@ -1,5 +1,7 @@
 """Arrow batches through linear memory: that they take this way, and what is left when they are through."""
 
+import re
+
 import pandas as pd
 from pyspark.sql import Window
 from pyspark.sql.functions import col, pandas_udf, udtf
@@ -408,6 +410,38 @@ def a_lie_about_a_batch(spark):
         _davy.gateway(9, b"\xff\xff\xff\x7f")
 
     return attempt(spark, lie)
+
+
+@case()
+def lies_about_results_that_come_together(spark):
+    """How many there are, and how many rows each has."""
+
+    def told(*numbers):
+        @udtf(returnType=NUMBERS, useArrow=True)
+        class Liar:
+            def eval(self, n):
+                import struct
+
+                import davy_columns
+
+                results = davy_columns._Results
+                if not hasattr(results, "honest"):
+                    results.honest = results._give
+                    results._give = lambda self, batch, _=b"": self.honest(
+                        batch, struct.pack(f">{len(numbers)}i", *numbers)
+                    )
+                yield (n,)
+
+        spark.udtf.register("liar", Liar)
+        spark.range(0, 3, 1, 1).createOrReplaceTempView("three")
+        try:
+            return spark.sql("select t.n from three, lateral liar(id) t").collect()
+        except Exception as raised:
+            return re.search(r"the guest broke its contract: [^\n]*", str(raised))[0].rstrip(".")
+
+    pack = 4
+    lies = [(pack, 1, 7), (pack, 2, -4, 7), (pack, 0), (pack, -1), (pack, 2**31 - 1), (9,)]
+    return _outcome(spark, " | ".join(str(told(*lie)) for lie in lies))
 
 
 @case()
