@@ -70,12 +70,20 @@ impl Lab {
 
 /// Gives one byte and waits for one.
 pub(crate) fn ask(sandbox: &Sandbox, byte: u8) -> u8 {
-    let (channels, mut answer) = (sandbox.channels(), [0]);
+    answer::<1>(sandbox, byte)[0]
+}
+
+/// Gives one byte and waits for some.
+pub(crate) fn answer<const N: usize>(sandbox: &Sandbox, byte: u8) -> [u8; N] {
+    let (channels, mut answer, mut known) = (sandbox.channels(), [0; N], 0);
     assert_eq!(channels.write(&[byte]), Some(1), "{:?}", sandbox.outcome());
-    while channels.read(&mut answer).expect("an answer") == 0 {
-        channels.wait_ready(READABLE, Duration::from_secs(9));
+    while known < N {
+        known += channels.read(&mut answer[known..]).expect("an answer");
+        if known < N {
+            channels.wait_ready(READABLE, Duration::from_secs(9));
+        }
     }
-    answer[0]
+    answer
 }
 
 /// Writes `figures` to where `keep.py` finds them.
