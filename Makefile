@@ -10,10 +10,10 @@ RUST_SOURCES := $(shell find runtime/src jni-bridge/src -name '*.rs') Cargo.toml
 SCALA_SOURCES := $(shell find jni-bridge/plugin/src/main -type f) jni-bridge/plugin/pom.xml
 IMAGE := guest-python/images/python-3.11.davy
 
-.PHONY: help setup build warm image demo demo-cluster test test-rust fuzz-smoke fuzz test-scala test-e2e test-e2e-all record-stock check guest-tests bench bench-guest bench-spark smoke-versions clean
+.PHONY: help setup build warm image demo demo-cluster test test-rust fuzz-smoke fuzz test-scala test-e2e test-e2e-all record-stock check guest-tests bench bench-guest bench-spark smoke-versions test-3.13 clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9.-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-16s %s\n", $$1, $$2}'
 
 setup: ## install what is missing, make the Python environments
 	@scripts/setup
@@ -76,6 +76,10 @@ check: ## formats, lints, licences, conventions
 
 smoke-versions: setup build ## a sample of the cases on Spark 4.1 and 4.2, which the tests leave out
 	@$(PYTHON) tests/e2e/smoke_versions.py
+
+test-3.13: setup build ## all cases with a driver of Python 3.13 and its image (built first if need be: about half an hour)
+	guest-python/build --python 3.13 --check || guest-python/build --python 3.13
+	$(PYTHON) tests/e2e/other_python.py 3.13
 
 guest-tests: setup warm ## the own tests of Python, numpy, pandas, pyarrow in the guest (SUITE=numpy: one; ARGS=…)
 	cargo build --release --locked --example lines -p davy-runtime

@@ -11,15 +11,16 @@ export ROOT DAVY_CACHE
 say() { printf '%s  %s\n' "$(date +%H:%M:%S)" "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
-# Prints the path of a Python 3.11, or nothing. A pyenv shim that exists but
+# Prints the path of a Python of a minor version (3.11 unasked), or nothing. A pyenv shim that exists but
 # has no such version behind it answers with an error, so each one is tried.
 find_python() {
-    local candidate
-    for candidate in "${DAVY_PYTHON:-}" python3.11 python3 "$HOME"/.pyenv/versions/3.11.*/bin/python3.11 \
-        /usr/bin/python3.11 /usr/local/bin/python3.11; do
+    local minor=${1:-3.11} candidate
+    for candidate in "${DAVY_PYTHON:-}" "python$minor" python3 "$HOME"/.pyenv/versions/"$minor".*/bin/"python$minor" \
+        "/usr/bin/python$minor" "/usr/local/bin/python$minor"; do
         [ -n "$candidate" ] || continue
-        "$candidate" -c 'import sys, ensurepip; print(sys.executable); sys.exit(sys.version_info[:2] != (3, 11))' \
-            2>/dev/null && return 0
+        "$candidate" -c 'import sys, ensurepip
+if "%d.%d" % sys.version_info[:2] != sys.argv[1]: sys.exit(1)
+print(sys.executable)' "$minor" 2>/dev/null && return 0
     done
     return 1
 }

@@ -105,8 +105,6 @@ def install():
         setattr(os, name, denying(PROCESS, f"os.{name}", PROCESS_REMEDY))
     for name in ("kill", "killpg"):
         setattr(os, name, denying(SIGNAL, f"os.{name}", "raise an exception instead."))
-    # os.register_at_fork stays absent: concurrent.futures would pass it a method that locks
-    # have only where a process can fork.
     # WASI has no users; `pwd` beside this file knows the one that these name.
     os.getuid = os.geteuid = os.getgid = os.getegid = lambda: 1000
     os.cpu_count = lambda: 1
@@ -120,6 +118,13 @@ def install():
     for name in ("start_new_thread", "start_new", "start_joinable_thread"):
         if hasattr(_thread, name):
             setattr(_thread, name, _no_thread)
+
+    # os.register_at_fork stays absent: concurrent.futures would pass it a method that locks
+    # have only where a process can fork. Python 3.13's asyncio takes it for granted beside os.fork.
+    if sys.version_info >= (3, 13):
+        import concurrent.futures.thread  # noqa: F401
+
+        os.register_at_fork = lambda **handlers: None
 
     # site.py does not run in the guest; stock workers have its builtins.
     import _sitebuiltins
