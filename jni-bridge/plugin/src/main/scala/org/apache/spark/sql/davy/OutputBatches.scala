@@ -65,7 +65,9 @@ private[davy] object OutputBatch {
       finally batch.close()
       if (slices.exists(of => of.exists(_ < 0) || of.map(_.toLong).sum != rows)) {
         root.close()
-        throw DavyException.guest(s"it sent $rows rows as results of ${slices.get.mkString("[", ", ", "]")}")
+        throw DavyException.guest(
+          s"it sent $rows rows as results of ${slices.get.mkString("[", ", ", "]")}"
+        )
       }
       new OutputBatch(root, slices)
     } finally if (size > 0) region.close()
