@@ -5,7 +5,8 @@
 `pickled`: starts, latency, memory and throughput of plain functions.  `columnar`: throughput and CPU
 time of functions that get Arrow batches, and where Davy's time goes.  `shapes`: the same by size of batches,
 number of columns, length of text.  `model`: a large broadcast in many tasks at once; its rows
-are MiB.  Stock and Davy take turns, a new process each (so each round has its own cold start).  Prints
+are MiB.  Stock and Davy take turns, a new process each (so each round has its own cold start), with
+`columnar` and `shapes` query by query.  Prints
 medians and ratios as a Markdown table and writes every value with the machine's description to
 benches/runs.  Not measured: clusters, the compilation of the image on a machine's first use.
 """
@@ -13,6 +14,7 @@ benches/runs.  Not measured: clusters, the compilation of the image on a machine
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import datetime
 import json
 import os
@@ -54,15 +56,27 @@ def machine() -> dict:
     }
 
 
-def measure(mode: str, args, folder: pathlib.Path) -> dict:
-    env = launch.environment(VERSION, mode, f"local[{args.tasks}]", {"spark.driver.memory": "4g"})
+def measure(mode: str, args, folder: pathlib.Path, turns: dict[str, str] | None = None) -> dict:
+    env = launch.environment(VERSION, mode, f"local[{args.tasks}]", {"spark.driver.memory": "4g"}, extra=turns)
     python = str(launch.venv(f"spark-{VERSION}") / "bin/python")
     argv = [python, str(HERE / PROGRAMS[args.suite]), str(args.rows), str(args.tasks)]
     done = launch.run_program(argv, env, folder / f"{mode}.log", 1800)
     for line in done.log.splitlines():
         if line.startswith("RESULT "):
             return json.loads(line[7:])
-    sys.exit(f"error: {mode} gave no result:\n{done.log[-4000:]}")
+    launch.stop_programs()
+    raise SystemExit(f"error: {mode} gave no result:\n{done.log[-4000:]}")
+
+
+def in_turns(modes: tuple[str, str], args, folder: pathlib.Path) -> dict:
+    """Both modes at once, a query of one after a query of the other."""
+    turns = pathlib.Path(tempfile.mkdtemp(dir=folder))
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        runs = {
+            mode: pool.submit(measure, mode, args, folder, {"BENCH_TURNS": str(turns), "BENCH_PLACE": str(place)})
+            for place, mode in enumerate(modes)
+        }
+        return {mode: run.result() for mode, run in runs.items()}
 
 
 def table(rounds: list[dict]) -> str:
@@ -106,11 +120,11 @@ def main() -> None:
         for n in range(args.rounds):
             # The order changes from round to round, so that neither mode always runs first.
             modes = (launch.STOCK, launch.DAVY) if n % 2 == 0 else (launch.DAVY, launch.STOCK)
-            found = {}
-            for mode in modes:
-                print(f"round {n + 1} of {args.rounds}: {mode}", file=sys.stderr, flush=True)
-                found[mode] = measure(mode, args, pathlib.Path(scratch))
-            rounds.append(found)
+            print(f"round {n + 1} of {args.rounds}", file=sys.stderr, flush=True)
+            if args.suite in ("columnar", "shapes"):
+                rounds.append(in_turns(modes, args, pathlib.Path(scratch)))
+            else:
+                rounds.append({mode: measure(mode, args, pathlib.Path(scratch)) for mode in modes})
     print(table(rounds))
     print(parts(rounds))
     if not args.quick:

@@ -14,6 +14,9 @@ import time
 import pandas as pd
 from pyspark.sql import SparkSession, Window
 from pyspark.sql.functions import arrow_udf, col, pandas_udf, udf, udtf
+from turns import Turns
+
+RUNS = 5
 
 rows, tasks = int(sys.argv[1]), int(sys.argv[2])
 only = sys.argv[3] if len(sys.argv) > 3 else ""
@@ -159,15 +162,18 @@ def parts() -> dict[str, float]:
 
 
 found = {}
+turns = Turns()
 for name, case in CASES.items():
     if only not in name:
         continue
-    frame, took, used = case(), [], []
-    for _ in range(4):
-        start, cpu = time.perf_counter(), cpu_seconds()
-        frame.write.format("noop").mode("overwrite").save()
-        took.append(time.perf_counter() - start)
-        used.append(cpu_seconds() - cpu)
+    with turns.next():
+        frame, took, used = case(), [], []
+    for _ in range(1 + RUNS):
+        with turns.next():
+            start, cpu = time.perf_counter(), cpu_seconds()
+            frame.write.format("noop").mode("overwrite").save()
+            took.append(time.perf_counter() - start)
+            used.append(cpu_seconds() - cpu)
     share = re.search(r"rows / (\d+)", name)
     count = rows // int(share[1]) if share else rows
     # The first run warms the JVM's code.
