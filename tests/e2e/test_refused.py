@@ -155,6 +155,7 @@ SAID = {
     "columnar.types_that_arrow_does_not_hold": (
         r"\['ArrowEvalPython'\] \[\(0, 1, '1 months'\), \(1, 2, '1 months 1 days'\), \(2, 3, '1 months 2 days'\)\]"
     ),
+    "columnar.nothing_is_left_of_rows_that_multiply": r"\[1, 0, 1, 0, True, 0, 8000\]",
     "columnar.nothing_is_left_allocated": (
         r"\[0, 0, 0, True, 0, 5000, 0, 0, 0, 0, 0, 0, 0, 0, 'PythonException', 0, 'PythonException', 0\]"
     ),

@@ -292,6 +292,20 @@ def types_that_arrow_does_not_hold(spark):
 
 
 @case("small_batches")
+def nothing_is_left_of_rows_that_multiply(spark):
+    """Many batches are full before the first is asked for; the query ends early, or fails."""
+    frame = spark.range(0, 4, 1, 2).selectExpr("id", "explode(sequence(1, 2000)) as e")
+    found = [len(frame.select(plus_one("e")).limit(1).collect()), _allocated(spark)]
+    found += [len(frame.mapInArrow(identity, "id long, e int").limit(1).collect()), _allocated(spark)]
+    try:
+        frame.select(plus_one(col("id") / (col("e") - 1900))).collect()
+    except Exception as raised:
+        found.append("DIVIDE_BY_ZERO" in str(raised))
+    found += [_allocated(spark), frame.select(plus_one("e")).count()]
+    return _outcome(spark, str(found))
+
+
+@case("small_batches")
 def nothing_is_left_allocated(spark):
     """After a whole query, one that stops early, and one that fails."""
 

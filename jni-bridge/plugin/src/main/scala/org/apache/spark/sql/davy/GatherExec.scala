@@ -1,5 +1,7 @@
 package org.apache.spark.sql.davy
 
+import java.util.ArrayDeque
+
 import org.apache.spark.TaskContext
 import org.apache.spark.rdd.RDD
 import org.apache.spark.sql.catalyst.InternalRow
@@ -97,7 +99,7 @@ private[davy] object GatherExec {
     val compiled = child.conf.wholeStageEnabled &&
       stage.computed.forall(compiles) &&
       child.output.length + stage.computed.length <= child.conf.wholeStageMaxNumFields
-    if (compiled) fused(child, stage).execute().map(_.asInstanceOf[BatchRow].batch)
+    if (compiled) fused(child, stage).execute().map(_.asInstanceOf[BatchRow].claim())
     else rowByRow(ChildRows.of(child), stage)
   }
 
@@ -142,7 +144,15 @@ private[davy] object GatherExec {
 
 /** A batch, in the place of a row in what generated code gives. */
 final class BatchRow(private[davy] val batch: InputBatch)
-    extends GenericInternalRow(Array.empty[Any])
+    extends GenericInternalRow(Array.empty[Any]) {
+  private[davy] var claimed = false
+
+  /** Whoever has it closes it. */
+  private[davy] def claim(): InputBatch = {
+    claimed = true
+    batch
+  }
+}
 
 /** The batches that generated code fills. */
 final class Gatherer(stage: BatchStage) {
@@ -150,7 +160,12 @@ final class Gatherer(stage: BatchStage) {
   private val allocator = ArrowSchemas.allocator(context)
   private val shape = stage.shape
   private var current: BatchFiller = _
-  context.addTaskCompletionListener[Unit](_ => if (current != null) current.close())
+  // Code that makes many rows of one can fill several before anyone asks.
+  private val waiting = new ArrayDeque[BatchRow]
+  context.addTaskCompletionListener[Unit] { _ =>
+    if (current != null) current.close()
+    waiting.forEach(row => if (!row.claimed) row.batch.close())
+  }
 
   /** The batch that gets the next row. */
   def filler(): BatchFiller = {
@@ -161,8 +176,10 @@ final class Gatherer(stage: BatchStage) {
   def begun(): Boolean = current != null
 
   def take(): BatchRow = {
-    val batch = current.finish()
+    val row = new BatchRow(current.finish())
     current = null
-    new BatchRow(batch)
+    while (!waiting.isEmpty && waiting.peek().claimed) waiting.remove()
+    waiting.add(row)
+    row
   }
 }
