@@ -5,6 +5,7 @@ millisecond. Numbers and text need none of it; all other types, and all errors, 
 Made for the PySpark that has these classes (4.3) and the pandas of the image.
 """
 
+import contextlib
 import functools
 import sys
 
@@ -70,10 +71,11 @@ class _Conversions:
 
         @functools.wraps(to_pandas)
         def to_series(batch, timezone, schema=None, **options):
-            if options.keys() <= {"prefer_int_ext_dtype"} and batch.num_columns:
-                schema = self.spark(batch.schema) if schema is None else schema
-                return self.columns(batch, timezone, schema, **options)
-            return to_pandas(batch, timezone, schema, **options)
+            found = None
+            if batch.num_columns:
+                with contextlib.suppress(Exception):  # for PySpark's own error
+                    found = self.columns(batch, timezone, schema or self.spark(batch.schema), options)
+            return to_pandas(batch, timezone, schema, **options) if found is None else found
 
         @functools.wraps(concat)
         def concat_columns(objs, *args, **options):
@@ -103,22 +105,15 @@ class _Conversions:
             self.schema = schema
         return self.spark_schema
 
-    def columns(self, batch, timezone, schema, prefer_int_ext_dtype=False):
-        """All columns as Series."""
+    def columns(self, batch, timezone, schema, options):
+        """All columns as Series, structs as PySpark's options want them."""
         general = self.conversion.ArrowArrayToPandasConversion.convert
+        other = self.integers if options.get("prefer_int_ext_dtype") else ()
         found = []
         for field, column in zip(schema.fields, batch.columns):
-            series = None
-            if not (prefer_int_ext_dtype and type(field.dataType) in self.integers):
-                series = self.series(column, field)
+            series = None if type(field.dataType) in other else self.series(column, field)
             if series is None:
-                series = general(
-                    column,
-                    field.dataType,
-                    ser_name=field.name,
-                    timezone=timezone,
-                    prefer_int_ext_dtype=prefer_int_ext_dtype,
-                )
+                series = general(column, field.dataType, ser_name=field.name, timezone=timezone, **options)
             found.append(series)
         return found
 
