@@ -35,6 +35,8 @@ GROUPS: dict[str, dict[str, str]] = {
     "ports": {"spark.python.unix.domain.socket.enabled": "false"},
     "encrypted": {"spark.io.encryption.enabled": "true"},
     "retry": {"spark.task.maxFailures": "3"},
+    # Less than the rows of a task: they are sorted, and spilled.
+    "little_memory": {"spark.memory.fraction": "0.01", "spark.sql.shuffle.partitions": "1"},
     "speculation": {
         "spark.speculation": "true",
         "spark.speculation.interval": "50ms",
@@ -98,6 +100,7 @@ ARROW_MODULES = (
     "arrow_scalar",
     "columnar_random",
     "batches_compiled",
+    "groups_clustered",
     "grouped_random",
     "window_frames",
     "window_random",

@@ -56,23 +56,16 @@ private[davy] final case class ScalarStage(
     limits: BatchLimits,
     metrics: ColumnMetrics
 ) extends BatchStage {
-  private val inputs = ScalarStage.inputs(udfs)
-  // A column of the child's serves as an argument as it is; all else is computed.
-  private val places = inputs.map(e => childOutput.indexWhere(a => e.semanticEquals(a)))
-  override val computed: Seq[Expression] = inputs.zip(places).collect { case (e, -1) => e }
+  private val places = ArgumentPlaces(ScalarStage.inputs(udfs), childOutput)
+  override def computed: Seq[Expression] = places.computed
 
   private def own = childOutput.length
-  private def arguments: Array[Int] = {
-    val next = Iterator.from(own)
-    places.map(i => if (i < 0) next.next() else i).toArray
-  }
   @transient private lazy val call = CapturedCall(childOutput, udfs, output)
   @transient private lazy val schema = ArrowSchemas.of(call.schema, settings)
 
   override def shape: BatchShape = {
     val kept = ArrowSchemas.kept(childOutput, settings.timeZone)
-    val added = places.zipWithIndex.collect { case (-1, i) => schema.getFields.get(i) }
-    BatchShape(kept ++ added, own, arguments)
+    BatchShape(kept ++ places.added.map(schema.getFields.get), own, places.all, struct = false)
   }
 
   override def run(batches: Iterator[InputBatch]): Iterator[ColumnarBatch] = {
@@ -81,7 +74,7 @@ private[davy] final case class ScalarStage(
     val sent = new ConcurrentLinkedQueue[InputBatch]
     val runner = new BatchRunner(
       StockRunner.scalar(call.funcs, call.arguments, call.schema, settings),
-      Seq(Wire(schema, arguments, struct = false)),
+      Seq(Wire(schema, places.all, struct = false)),
       grouped = false,
       apart = false,
       sent,

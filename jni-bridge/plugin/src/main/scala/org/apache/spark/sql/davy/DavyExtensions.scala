@@ -119,8 +119,21 @@ object DavyColumnarRule extends ColumnarRule {
     tables(node).map { _ =>
       val settings = StockSettings.of(node, evalType(node), node.conf, Map.empty)
       val udf = func.asInstanceOf[PythonUDF]
-      DavyFlatMapGroupsExec(udf, grouping, node.output, node.child, struct, settings)
+      val (child, clusters) = unsorted(node.child, grouping, Nil, settings)
+      DavyFlatMapGroupsExec(udf, grouping, node.output, child, struct, clusters, settings)
     }
+
+  /** The child without its sort by the keys, where Davy's node does not need it; and whether it is so. */
+  private def unsorted(
+      child: SparkPlan,
+      grouping: Seq[Expression],
+      inputs: Seq[Expression],
+      settings: StockSettings
+  ): (SparkPlan, Boolean) = child match {
+    case sort: SortExec if !settings.largeVarTypes && Clustering.serves(sort, grouping, inputs) =>
+      (sort.child, true)
+    case _ => (child, false)
+  }
 
   private def cogroups(
       node: BinaryExecNode,
@@ -150,7 +163,8 @@ object DavyColumnarRule extends ColumnarRule {
       _ <- types("a result", aggregates.map(_.dataType))
     } yield {
       val settings = StockSettings.of(node, kind, node.conf, Map.empty)
-      DavyAggregatePythonExec(grouping, aggregates, results, node.children.head, settings)
+      val (child, clusters) = unsorted(node.children.head, grouping, call.inputs, settings)
+      DavyAggregatePythonExec(grouping, aggregates, results, child, clusters, settings)
     }
   }
 

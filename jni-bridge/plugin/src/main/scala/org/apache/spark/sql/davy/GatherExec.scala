@@ -12,8 +12,8 @@ import org.apache.spark.sql.execution.metric.SQLMetric
 import org.apache.spark.sql.types._
 import org.apache.spark.sql.vectorized.ColumnarBatch
 
-/** What the tasks of a node do with batches of its child's rows. */
-private[davy] trait BatchStage extends Serializable {
+/** The batches that a node makes of its child's rows. */
+private[davy] trait Gathering extends Serializable {
   def childOutput: Seq[Attribute]
 
   /** Columns computed from each row, beside its own. */
@@ -22,6 +22,10 @@ private[davy] trait BatchStage extends Serializable {
 
   /** The batches' columns. Asked for in the task. */
   def shape: BatchShape
+}
+
+/** What the tasks of a node do with them. */
+private[davy] trait BatchStage extends Gathering {
   def run(batches: Iterator[InputBatch]): Iterator[ColumnarBatch]
 }
 
@@ -34,7 +38,7 @@ private[davy] trait BatchStage extends Serializable {
  * @param child what computes the rows, with code
  * @param plain the same, if Spark finds that the code is not to be compiled
  */
-private[davy] case class GatherExec(child: SparkPlan, plain: SparkPlan, stage: BatchStage)
+private[davy] case class GatherExec(child: SparkPlan, plain: SparkPlan, stage: Gathering)
     extends UnaryExecNode
     with CodegenSupport {
 
@@ -49,7 +53,7 @@ private[davy] case class GatherExec(child: SparkPlan, plain: SparkPlan, stage: B
     GatherExec.rowByRow(plain.execute(), stage).map(new BatchRow(_))
 
   override protected def doProduce(ctx: CodegenContext): String = {
-    val begin = ctx.addReferenceObj("stage", stage, classOf[BatchStage].getName)
+    val begin = ctx.addReferenceObj("stage", stage, classOf[Gathering].getName)
     val gatherer = classOf[Gatherer].getName
     batches = ctx.addMutableState(
       gatherer,
@@ -95,7 +99,7 @@ private[davy] case class GatherExec(child: SparkPlan, plain: SparkPlan, stage: B
 private[davy] object GatherExec {
 
   /** The child's rows in batches. */
-  def batches(child: SparkPlan, stage: BatchStage): RDD[InputBatch] = {
+  def batches(child: SparkPlan, stage: Gathering): RDD[InputBatch] = {
     val compiled = child.conf.wholeStageEnabled &&
       stage.computed.forall(compiles) &&
       child.output.length + stage.computed.length <= child.conf.wholeStageMaxNumFields
@@ -103,7 +107,7 @@ private[davy] object GatherExec {
     else rowByRow(ChildRows.of(child), stage)
   }
 
-  private def fused(child: SparkPlan, stage: BatchStage): SparkPlan = child match {
+  private def fused(child: SparkPlan, stage: Gathering): SparkPlan = child match {
     case whole: WholeStageCodegenExec =>
       new WholeStageCodegenExec(GatherExec(whole.child, whole, stage))(whole.codegenStageId) {
         override lazy val metrics: Map[String, SQLMetric] = whole.metrics
@@ -112,10 +116,10 @@ private[davy] object GatherExec {
       val rows = ColumnarToRowExec(InputAdapter(columns))
       WholeStageCodegenExec(GatherExec(rows, ColumnarToRowExec(columns), stage))(0)
     case rows =>
-      WholeStageCodegenExec(GatherExec(InputAdapter(rows), rows, stage))(0)
+      WholeStageCodegenExec(GatherExec(InputAdapter(ShuffledRows(rows)), rows, stage))(0)
   }
 
-  private def rowByRow(rows: RDD[InternalRow], stage: BatchStage): RDD[InputBatch] =
+  private def rowByRow(rows: RDD[InternalRow], stage: Gathering): RDD[InputBatch] =
     rows.mapPartitionsInternal { rows =>
       val context = TaskContext.get()
       val extra =
@@ -155,7 +159,7 @@ final class BatchRow(private[davy] val batch: InputBatch)
 }
 
 /** The batches that generated code fills. */
-final class Gatherer(stage: BatchStage) {
+final class Gatherer(stage: Gathering) {
   private val context = TaskContext.get()
   private val allocator = ArrowSchemas.allocator(context)
   private val shape = stage.shape

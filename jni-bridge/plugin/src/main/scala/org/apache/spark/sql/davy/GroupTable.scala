@@ -1,7 +1,5 @@
 package org.apache.spark.sql.davy
 
-import scala.jdk.CollectionConverters._
-
 import org.apache.arrow.memory.BufferAllocator
 import org.apache.spark.sql.catalyst.InternalRow
 import org.apache.spark.sql.types.{StructField, StructType}
@@ -24,11 +22,7 @@ private[davy] final class GroupTable(
   val schema: StructType = if (struct) StructType(Seq(StructField("struct", columns))) else columns
 
   private val arrow = ArrowSchemas.of(schema, settings)
-  private val shape = {
-    val seen = if (struct) arrow.getFields.get(0).getChildren else arrow.getFields
-    val fields = seen.asScala.toArray
-    BatchShape(fields, fields.length, fields.indices.toArray)
-  }
+  private val shape = TableTask.shape(arrow, struct)
 
   val wire: Wire = Wire(arrow, shape.arguments, struct)
 

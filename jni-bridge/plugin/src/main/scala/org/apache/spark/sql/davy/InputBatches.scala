@@ -16,11 +16,36 @@ private[davy] final class InputBatch(val columns: Array[FieldVector], val rows: 
  * @param fields of all columns
  * @param own number of columns that the row has itself
  * @param arguments those of the columns that the function gets; they count for the limit of bytes
+ * @param struct whether the function gets them as fields of one struct, whose validity counts as well
  */
-private[davy] final case class BatchShape(fields: Array[Field], own: Int, arguments: Array[Int])
+private[davy] final case class BatchShape(
+    fields: Array[Field],
+    own: Int,
+    arguments: Array[Int],
+    struct: Boolean
+) {
+
+  /** Bytes that count, of `rows` rows, beside those of the columns. */
+  def wrapping(rows: Int): Long =
+    if (struct && rows > 0) ColumnWriter.bitmapBytes(rows).toLong else 0
+}
 
 /** Greatest batch; 0 rows is unlimited, and so are `Int.MaxValue` bytes, as in Spark. */
-private[davy] final case class BatchLimits(rows: Int, bytes: Long)
+private[davy] final case class BatchLimits(rows: Int, bytes: Long) {
+
+  /** Rows after which a batch ends if bytes do not end it. */
+  def most: Int = if (rows > 0) rows else Int.MaxValue
+
+  /** The first number of rows that reaches a limit: found by halving, sizes only grow. */
+  def firstToReach(size: Int => Long): Int = {
+    var (below, reaches) = (0, most)
+    while (reaches - below > 1) {
+      val middle = below + (reaches - below) / 2
+      if (size(middle) < bytes) below = middle else reaches = middle
+    }
+    reaches
+  }
+}
 
 /** Writes rows into fresh vectors; knows where Spark would end a batch that began at any row. */
 private[davy] final class BatchFiller(
@@ -43,12 +68,12 @@ private[davy] final class BatchFiller(
         throw e
     }
   private val counted = shape.arguments.map(writers)
-  private val most = if (limits.rows > 0) limits.rows else Int.MaxValue
   // The bound in rows, and whether bytes must be looked at for each row as well.
   private val (bound, byRow) =
-    if (limits.bytes >= Int.MaxValue) (most, false)
-    else if (counted.forall(_.fixedWidth.isDefined)) (firstToReach(limits.bytes), false)
-    else (most, true)
+    if (limits.bytes >= Int.MaxValue) (limits.most, false)
+    else if (counted.forall(_.fixedWidth.isDefined))
+      (limits.firstToReach(rows => shape.wrapping(rows) + sum(_.sizeInBytes(rows))), false)
+    else (limits.most, true)
   private var n = 0
 
   /** Rows so far. */
@@ -100,9 +125,9 @@ private[davy] final class BatchFiller(
   }
 
   private def sizeSince(from: Int, before: Array[Long]): Long =
-    if (before == null) sum(_.sizeInBytes(n))
+    if (before == null) shape.wrapping(n) + sum(_.sizeInBytes(n))
     else {
-      var total = 0L
+      var total = shape.wrapping(n - from)
       var i = 0
       while (i < counted.length) {
         total += counted(i).sizeInBytes(n, from, before(i))
@@ -119,16 +144,6 @@ private[davy] final class BatchFiller(
       i += 1
     }
     total
-  }
-
-  /** The first number of rows that reaches the limit: found by halving, sizes only grow. */
-  private def firstToReach(bytes: Long): Int = {
-    var (below, reaches) = (0, most)
-    while (reaches - below > 1) {
-      val middle = below + (reaches - below) / 2
-      if (sum(_.sizeInBytes(middle)) < bytes) below = middle else reaches = middle
-    }
-    reaches
   }
 }
 

@@ -13,7 +13,7 @@ private[davy] object TableTask {
   def shape(schema: Schema, struct: Boolean): BatchShape = {
     val seen = if (struct) schema.getFields.get(0).getChildren else schema.getFields
     val fields = seen.asScala.toArray
-    BatchShape(fields, fields.length, fields.indices.toArray)
+    BatchShape(fields, fields.length, fields.indices.toArray, struct)
   }
 
   /**

@@ -76,7 +76,7 @@ class InputBatchesSuite extends munit.FunSuite {
       a: BufferAllocator
   ) = {
     val fields = arrow(s).getFields.toArray(Array.empty[org.apache.arrow.vector.types.pojo.Field])
-    val shape = BatchShape(fields, fields.length, fields.indices.toArray)
+    val shape = BatchShape(fields, fields.length, fields.indices.toArray, struct = false)
     new InputBatches(of.iterator, shape, identity, limits, a)
   }
 
@@ -137,7 +137,7 @@ class InputBatchesSuite extends munit.FunSuite {
       withAllocator { a =>
         val data = rows(math.min(2 * most, 13000), nulls)
         val fields = arrow(schema).getFields.asScala.toArray
-        val shape = BatchShape(fields, fields.length, fields.indices.toArray)
+        val shape = BatchShape(fields, fields.length, fields.indices.toArray, struct = false)
         data.grouped(most).foreach { part =>
           val filler = BatchFiller(shape, BatchLimits(most, Long.MaxValue), a)
           val full = part.map(put(filler, _))
@@ -150,7 +150,11 @@ class InputBatchesSuite extends munit.FunSuite {
   test("a value of another type than the column's is refused") {
     withAllocator { a =>
       val fields = arrow(schema).getFields.asScala.toArray
-      val filler = BatchFiller(BatchShape(fields, 0, Array.empty), BatchLimits(0, Int.MaxValue), a)
+      val filler = BatchFiller(
+        BatchShape(fields, 0, Array.empty, struct = false),
+        BatchLimits(0, Int.MaxValue),
+        a
+      )
       val said = intercept[IllegalStateException](filler.column(4).putInt(1, 0)).getMessage
       assert(said.contains("c4"), said)
       filler.close()
@@ -285,7 +289,7 @@ class InputBatchesSuite extends munit.FunSuite {
       val s = StructType(columns.map(schema(_)))
       val groups = Seq.fill(20)(rows(1 + random.nextInt(rowsAtMost), 0.2, columns))
       val fields = arrow(s).getFields.asScala.toArray
-      val shape = BatchShape(fields, fields.length, fields.indices.toArray)
+      val shape = BatchShape(fields, fields.length, fields.indices.toArray, struct = false)
       val keyed = groups.zipWithIndex.flatMap { case (group, k) => group.map(k -> _) }
       val packs = new PackedGroups(asSparkGroups(keyed.iterator), shape, limit, a).toList
       assert(packs.length >= packed, packs.length)
@@ -304,7 +308,7 @@ class InputBatchesSuite extends munit.FunSuite {
         rows(5, 0.0).iterator ++ Iterator.continually(throw new IllegalStateException("bad"))
       val fields =
         arrow(schema).getFields.toArray(Array.empty[org.apache.arrow.vector.types.pojo.Field])
-      val shape = BatchShape(fields, fields.length, fields.indices.toArray)
+      val shape = BatchShape(fields, fields.length, fields.indices.toArray, struct = false)
       val all = new InputBatches(data, shape, identity, BatchLimits(0, Long.MaxValue), a)
       val _ = intercept[IllegalStateException](all.next())
     }

@@ -1,0 +1,47 @@
+package org.apache.spark.sql.davy
+
+import org.apache.spark.TaskContext
+import org.apache.spark.memory.MemoryConsumer
+
+/**
+ * What a task's groups hold in columns, in Spark's books: twice, for the rows as they came and as they
+ * belong. It is outside the heap, as all Arrow memory is. An operator of the same task that needs
+ * memory gets what is booked here; while rows still come, they go to Spark's sort then.
+ */
+private[davy] final class ClusterMemory(context: TaskContext) {
+  private val consumer = new MemoryConsumer(
+    context.taskMemoryManager(),
+    context.taskMemoryManager().getTungstenMemoryMode
+  ) {
+    override def spill(size: Long, trigger: MemoryConsumer): Long =
+      if (trigger eq this) 0
+      else {
+        val booked = getUsed
+        freeMemory(booked)
+        enough = false
+        booked
+      }
+    override def toString: String = "Davy's groups"
+  }
+  @volatile private var enough = true
+
+  /** Whether all that was held is Spark's to give. */
+  def suffices: Boolean = enough
+
+  def hold(batch: InputBatch): Unit = {
+    val bytes = 2 * batch.columns.map(_.getBufferSize.toLong).sum
+    enough &&= consumer.getUsed + bytes <= ClusterMemory.Most && {
+      val got = consumer.acquireMemory(bytes)
+      if (got < bytes) consumer.freeMemory(got)
+      got == bytes
+    }
+  }
+
+  def close(): Unit = consumer.freeMemory(consumer.getUsed)
+}
+
+private[davy] object ClusterMemory {
+
+  /** Bytes. */
+  val Most: Long = 256L << 20
+}
