@@ -70,7 +70,8 @@ def center(group):
 
 doubles = spark.range(0, rows, 1, tasks).select(col("id").cast("double").alias("x"))
 strings = spark.range(0, rows, 1, tasks).select(col("id").cast("string").alias("s"))
-groups = spark.range(0, rows // 4, 1, tasks).selectExpr("id % 1000 as k", "cast(id as double) as x")
+groups = spark.range(0, rows, 1, tasks).selectExpr("id % 1000 as k", "cast(id as double) as x")
+quarter = spark.range(0, rows // 4, 1, tasks).selectExpr("id % 1000 as k", "cast(id as double) as x")
 few = spark.range(0, rows // 50, 1, tasks).selectExpr("id % 100 as k", "cast(id as double) as x")
 
 
@@ -96,9 +97,9 @@ CASES = {
     "mapInPandas identity": lambda: doubles.mapInPandas(identity, "x double"),
     "plain Arrow @udf x+1": lambda: spark.range(0, rows, 1, tasks).select(plain_add("id")),
     "pandas_udf over Parquet, 4 columns": lambda: parquet().select(pandas_sum("c0", "c1", "c2", "c3")),
-    "applyInPandas, 1,000 groups (rows / 4)": lambda: groups.groupBy("k").applyInPandas(center, "k long, x double"),
-    "grouped-agg pandas_udf, 1,000 groups (rows / 4)": lambda: groups.groupBy("k").agg(pandas_mean("x")),
-    "window pandas_udf of whole groups, 1,000 groups (rows / 4)": lambda: groups.select(
+    "applyInPandas, 1,000 groups": lambda: groups.groupBy("k").applyInPandas(center, "k long, x double"),
+    "grouped-agg pandas_udf, 1,000 groups": lambda: groups.groupBy("k").agg(pandas_mean("x")),
+    "window pandas_udf of whole groups, 1,000 groups (rows / 4)": lambda: quarter.select(
         "x", pandas_mean("x").over(Window.partitionBy("k"))
     ),
     "window pandas_udf of 3 rows each (rows / 50)": lambda: few.select(

@@ -5,6 +5,7 @@ import tempfile
 import zlib
 
 import pandas as pd
+import pyarrow as pa
 from pyspark.sql.functions import col, pandas_udf, rand, spark_partition_id
 from pyspark.sql.types import LongType
 
@@ -96,3 +97,50 @@ def arguments_that_differ_from_row_to_row(spark):
     frame = spark.range(0, 100, 1, 4).filter("id % 3 = 1")
     found = frame.select("id", same(rand(7)), same(spark_partition_id().cast("double"))).sort("id").collect()
     return [tuple(row) for row in found]
+
+
+@case("no_aqe", since="4.3")
+def columns_of_numbers_are_taken_as_they_are(spark):
+    """From files and caches, across their batches and Arrow's, with and without nulls and dictionaries."""
+    rows = spark.range(0, 9000, 1, 1).selectExpr(
+        "id",
+        "if(id between 4000 and 4300, null, id * 3) as l",
+        "cast(id % 5 as int) as few",
+        "if(id % 7 = 0, null, cast(id % 6 as int)) as i",
+        "cast(null as int) as none",
+        "cast(id as short) as sh",
+        "cast(id % 100 - 50 as byte) as b",
+        "if(id % 9 = 0, cast('NaN' as float), cast(id as float) / 3) as f",
+        "if(id % 11 = 0, null, -0.0d * id) as d",
+        "if(id % 13 = 0, null, date_add(date'1950-01-01', cast(id as int))) as day",
+        "timestamp_micros(id * 1000003) as t",
+        "cast(id % 2 as int) as part",
+    )
+
+    def summed(batches):
+        for batch in batches:
+            yield pa.RecordBatch.from_pydict({"t": [f"{batch.num_rows} {zlib.crc32(str(batch.to_pylist()).encode())}"]})
+
+    said = []
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in ("parquet", "orc"):
+            rows.write.partitionBy("part").format(kind).save(os.path.join(folder, kind))
+        for setting in (
+            {},
+            {"spark.sql.columnVector.offheap.enabled": "true"},
+            {"spark.sql.execution.arrow.maxRecordsPerBatch": "1000"},
+            {"spark.sql.execution.arrow.maxBytesPerBatch": "60000"},
+            {"spark.sql.parquet.columnarReaderBatchSize": "7", "spark.sql.orc.columnarReaderBatchSize": "7"},
+        ):
+            for name, value in setting.items():
+                spark.conf.set(name, value)
+            frames = {kind: spark.read.format(kind).load(os.path.join(folder, kind)) for kind in ("parquet", "orc")}
+            frames["cached"] = rows.cache()
+            for kind, frame in frames.items():
+                found = [row.t for row in frame.mapInArrow(summed, "t string").collect()]
+                added = frame.select("i", "part", plus_one("l").alias("p"), plus_one("id").alias("q")).collect()
+                said.append((*setting.items(), kind, found, zlib.crc32(str(sorted(map(str, added))).encode())))
+            frames["cached"].unpersist()
+            for name in setting:
+                spark.conf.unset(name)
+    return said

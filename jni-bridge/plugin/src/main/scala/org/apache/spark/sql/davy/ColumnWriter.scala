@@ -3,6 +3,7 @@ package org.apache.spark.sql.davy
 import org.apache.arrow.vector._
 import org.apache.spark.sql.catalyst.expressions.{GenericInternalRow, SpecializedGetters}
 import org.apache.spark.sql.execution.arrow.SparkFieldWriter
+import org.apache.spark.sql.vectorized.ColumnVector
 import org.apache.spark.unsafe.Platform
 import org.apache.spark.unsafe.types.UTF8String
 
@@ -26,6 +27,9 @@ private[davy] abstract class ColumnWriter(val vector: FieldVector) {
   def putFloat(value: Float, at: Int): Unit = throw wrong
   def putDouble(value: Double, at: Int): Unit = throw wrong
   def put(value: AnyRef, at: Int): Unit = throw wrong
+
+  /** Rows `from` to `from + rows` of a column, to row `at` and after. */
+  def copy(column: ColumnVector, from: Int, rows: Int, at: Int): Unit = throw wrong
 
   private def wrong =
     new IllegalStateException(s"a value of another type for a vector of ${vector.getField}")
@@ -111,6 +115,9 @@ private[davy] final class Validity {
     Platform.putByte(null, place, (Platform.getByte(null, place) | 1 << at % 8).toByte)
   }
 
+  def setValid(from: Int, rows: Int): Unit =
+    if (nulls) (from until from + rows).foreach(setValid)
+
   def finish(rows: Int): Unit = if (!nulls) fill(rows)
 
   private def fill(rows: Int): Unit =
@@ -127,6 +134,32 @@ private[davy] abstract class FixedWriter(vector: BaseFixedWidthVector, width: In
 
   /** Row `ordinal`'s value, which is there. */
   protected def copy(row: SpecializedGetters, ordinal: Int, at: Int): Unit
+
+  /** The same of a column's row. */
+  protected def copy(column: ColumnVector, row: Int, at: Int): Unit
+
+  /** Values of a column in an array, and where in such arrays the first one is. */
+  protected def array(column: ColumnVector, from: Int, rows: Int): (AnyRef, Int)
+
+  final override def copy(column: ColumnVector, from: Int, rows: Int, at: Int): Unit =
+    if (column.hasNull) {
+      var i = 0
+      while (i < rows) {
+        if (column.isNullAt(from + i)) putNull(at + i) else copy(column, from + i, at + i)
+        i += 1
+      }
+    } else {
+      while (at + rows > capacity) grow()
+      val (taken, first) = array(column, from, rows)
+      Platform.copyMemory(
+        taken,
+        first.toLong,
+        null,
+        values + at.toLong * width,
+        rows.toLong * width
+      )
+      validity.setValid(at, rows)
+    }
 
   final override def write(row: SpecializedGetters, ordinal: Int, at: Int): Unit =
     if (row.isNullAt(ordinal)) putNull(at) else copy(row, ordinal, at)
@@ -156,7 +189,9 @@ private[davy] abstract class FixedWriter(vector: BaseFixedWidthVector, width: In
   final override def sizeInBytes(rows: Int, from: Int, mark: Long): Long =
     sizeInBytes(rows - from)
 
-  private def makeRoom(at: Int): Unit = if (at >= capacity) {
+  private def makeRoom(at: Int): Unit = if (at >= capacity) grow()
+
+  private def grow(): Unit = {
     vector.reAlloc()
     locate()
   }
@@ -172,31 +207,54 @@ private[davy] final class ByteWriter(v: BaseFixedWidthVector) extends FixedWrite
   override def putByte(value: Byte, at: Int): Unit = Platform.putByte(null, place(at), value)
   override def copy(row: SpecializedGetters, ordinal: Int, at: Int): Unit =
     putByte(row.getByte(ordinal), at)
+  override def copy(column: ColumnVector, row: Int, at: Int): Unit =
+    putByte(column.getByte(row), at)
+  override def array(column: ColumnVector, from: Int, rows: Int): (AnyRef, Int) =
+    (column.getBytes(from, rows), Platform.BYTE_ARRAY_OFFSET)
 }
 private[davy] final class ShortWriter(v: BaseFixedWidthVector) extends FixedWriter(v, 2) {
   override def putShort(value: Short, at: Int): Unit = Platform.putShort(null, place(at), value)
   override def copy(row: SpecializedGetters, ordinal: Int, at: Int): Unit =
     putShort(row.getShort(ordinal), at)
+  override def copy(column: ColumnVector, row: Int, at: Int): Unit =
+    putShort(column.getShort(row), at)
+  override def array(column: ColumnVector, from: Int, rows: Int): (AnyRef, Int) =
+    (column.getShorts(from, rows), Platform.SHORT_ARRAY_OFFSET)
 }
 private[davy] final class IntWriter(v: BaseFixedWidthVector) extends FixedWriter(v, 4) {
   override def putInt(value: Int, at: Int): Unit = Platform.putInt(null, place(at), value)
   override def copy(row: SpecializedGetters, ordinal: Int, at: Int): Unit =
     putInt(row.getInt(ordinal), at)
+  override def copy(column: ColumnVector, row: Int, at: Int): Unit = putInt(column.getInt(row), at)
+  override def array(column: ColumnVector, from: Int, rows: Int): (AnyRef, Int) =
+    (column.getInts(from, rows), Platform.INT_ARRAY_OFFSET)
 }
 private[davy] final class LongWriter(v: BaseFixedWidthVector) extends FixedWriter(v, 8) {
   override def putLong(value: Long, at: Int): Unit = Platform.putLong(null, place(at), value)
   override def copy(row: SpecializedGetters, ordinal: Int, at: Int): Unit =
     putLong(row.getLong(ordinal), at)
+  override def copy(column: ColumnVector, row: Int, at: Int): Unit =
+    putLong(column.getLong(row), at)
+  override def array(column: ColumnVector, from: Int, rows: Int): (AnyRef, Int) =
+    (column.getLongs(from, rows), Platform.LONG_ARRAY_OFFSET)
 }
 private[davy] final class FloatWriter(v: BaseFixedWidthVector) extends FixedWriter(v, 4) {
   override def putFloat(value: Float, at: Int): Unit = Platform.putFloat(null, place(at), value)
   override def copy(row: SpecializedGetters, ordinal: Int, at: Int): Unit =
     putFloat(row.getFloat(ordinal), at)
+  override def copy(column: ColumnVector, row: Int, at: Int): Unit =
+    putFloat(column.getFloat(row), at)
+  override def array(column: ColumnVector, from: Int, rows: Int): (AnyRef, Int) =
+    (column.getFloats(from, rows), Platform.FLOAT_ARRAY_OFFSET)
 }
 private[davy] final class DoubleWriter(v: BaseFixedWidthVector) extends FixedWriter(v, 8) {
   override def putDouble(value: Double, at: Int): Unit = Platform.putDouble(null, place(at), value)
   override def copy(row: SpecializedGetters, ordinal: Int, at: Int): Unit =
     putDouble(row.getDouble(ordinal), at)
+  override def copy(column: ColumnVector, row: Int, at: Int): Unit =
+    putDouble(column.getDouble(row), at)
+  override def array(column: ColumnVector, from: Int, rows: Int): (AnyRef, Int) =
+    (column.getDoubles(from, rows), Platform.DOUBLE_ARRAY_OFFSET)
 }
 
 /** Values of any length, with 32-bit offsets. */

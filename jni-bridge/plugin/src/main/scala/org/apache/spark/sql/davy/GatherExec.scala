@@ -103,7 +103,8 @@ private[davy] object GatherExec {
     val compiled = child.conf.wholeStageEnabled &&
       stage.computed.forall(compiles) &&
       child.output.length + stage.computed.length <= child.conf.wholeStageMaxNumFields
-    if (compiled) fused(child, stage).execute().map(_.asInstanceOf[BatchRow].claim())
+    if (ColumnBatches.serve(child, stage)) ColumnBatches.of(child, stage)
+    else if (compiled) fused(child, stage).execute().map(_.asInstanceOf[BatchRow].claim())
     else rowByRow(ChildRows.of(child), stage)
   }
 

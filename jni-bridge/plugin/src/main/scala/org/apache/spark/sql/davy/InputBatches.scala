@@ -4,6 +4,7 @@ import org.apache.arrow.memory.BufferAllocator
 import org.apache.arrow.vector.FieldVector
 import org.apache.arrow.vector.types.pojo.Field
 import org.apache.spark.sql.catalyst.InternalRow
+import org.apache.spark.sql.vectorized.ColumnarBatch
 
 /** Columns of some rows, in host memory. */
 private[davy] final class InputBatch(val columns: Array[FieldVector], val rows: Int) {
@@ -86,6 +87,15 @@ private[davy] final class BatchFiller(
   def added(): Boolean = {
     n += 1
     n >= bound || byRow && sizeSince(0, null) >= limits.bytes
+  }
+
+  /** Rows that Spark's batch of all of these has room for, where they all have the same bytes. */
+  def room: Int = bound - n
+
+  /** Adds `rows` rows of columns, of which there is [[room]]. */
+  def add(columns: ColumnarBatch, from: Int, rows: Int): Unit = {
+    writers.indices.foreach(i => writers(i).copy(columns.column(i), from, rows, n))
+    n += rows
   }
 
   /** Bytes so far, of the columns that count. */
