@@ -6,9 +6,11 @@ import zlib
 
 import pandas as pd
 import pyarrow as pa
-from pyspark.sql.functions import col, pandas_udf, rand, spark_partition_id
-from pyspark.sql.types import LongType
+from pyspark.sql import Window
+from pyspark.sql.functions import arrow_udf, col, pandas_udf, rand, spark_partition_id, udf
+from pyspark.sql.types import LongType, StringType
 
+from cases.attempts import attempt
 from harness.registry import case
 
 
@@ -144,3 +146,46 @@ def columns_of_numbers_are_taken_as_they_are(spark):
             for name in setting:
                 spark.conf.unset(name)
     return said
+
+
+@case("no_aqe", since="4.3")
+def text_with_wide_offsets(spark):
+    """Every node's columns, those that stay beside the results as well."""
+
+    @arrow_udf(StringType())
+    def kinds(*columns: pa.Array) -> pa.Array:
+        return pa.array([str([column.type for column in columns])] * len(columns[0]), pa.large_string())
+
+    @pandas_udf(StringType())
+    def joined(*columns: pd.Series) -> pd.Series:
+        return pd.concat(columns, axis=1).astype(str).agg("|".join, axis=1)
+
+    @pandas_udf(StringType())
+    def most(values: pd.Series) -> str:
+        return values.dropna().max()
+
+    def both(left: pd.DataFrame, right: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame({"t": [str(left.s.tolist() + right.s.tolist())]})
+
+    spark.conf.set("spark.sql.execution.arrow.useLargeVarTypes", "true")
+    rows = spark.range(0, 30, 1, 2).selectExpr(
+        "id % 3 as k",
+        "if(id % 5 = 0, null, cast(id as string)) as s",
+        "cast(cast(id as string) as binary) as bin",
+        "array(cast(id as string), null) as a",
+        "named_struct('x', cast(id as string)) as st",
+    )
+    frames = (
+        rows.select("*", kinds("s", "bin", "a", "st").alias("t")),
+        rows.select("*", joined("s", col("k") + 1, "a").alias("t"), udf(lambda s: s, "string", useArrow=True)("s")),
+        rows.select("k", "s").mapInPandas(identity, "k long, s string"),
+        rows.mapInArrow(identity, rows.schema),
+        rows.groupBy("k").agg(most("s")),
+        rows.select("k", "s", most("s").over(Window.partitionBy("k").orderBy("bin").rowsBetween(-1, 1))),
+        rows.groupBy("k").applyInPandas(lambda group: group, rows.schema),
+        rows.groupBy("k").cogroup(rows.groupBy("k")).applyInPandas(both, "t string"),
+    )
+    try:
+        return [attempt(lambda frame=frame: sorted(map(str, frame.collect()))) for frame in frames]
+    finally:
+        spark.conf.unset("spark.sql.execution.arrow.useLargeVarTypes")

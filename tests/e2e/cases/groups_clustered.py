@@ -144,3 +144,13 @@ def more_rows_than_memory(spark):
         [tuple(row) for row in frame.collect()]
         for frame in (by.applyInPandas(summed, "n long, id long, s long"), by.agg(total("id").alias("t")))
     ]
+
+
+@case("no_aqe", "encrypted", since="4.3")
+def rows_longer_than_a_block(spark):
+    rows = spark.range(0, 60, 1, 3).selectExpr("id % 4 as k", "repeat(cast(id as string), cast(id * 1500 as int)) as s")
+
+    def hashed(group: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame({"t": [" ".join(str(zlib.crc32(s.encode())) for s in group.s)]})
+
+    return sorted(row.t for row in rows.groupBy("k").applyInPandas(hashed, "t string").collect())

@@ -4,9 +4,10 @@ import org.apache.spark.TaskContext
 import org.apache.spark.memory.MemoryConsumer
 
 /**
- * What a task's groups hold in columns, in Spark's books: twice, for the rows as they came and as they
- * belong. It is outside the heap, as all Arrow memory is. An operator of the same task that needs
- * memory gets what is booked here; while rows still come, they go to Spark's sort then.
+ * What a task's groups hold, in Spark's books: columns twice, for the rows as they came and as they
+ * belong, which are outside the heap, as all Arrow memory is, and some numbers of each row. An operator
+ * of the same task that needs memory gets what is booked here; while rows still come, they go to Spark's
+ * sort then.
  */
 private[davy] final class ClusterMemory(context: TaskContext) {
   private val consumer = new MemoryConsumer(
@@ -29,7 +30,7 @@ private[davy] final class ClusterMemory(context: TaskContext) {
   def suffices: Boolean = enough
 
   def hold(batch: InputBatch): Unit = {
-    val bytes = 2 * batch.columns.map(_.getBufferSize.toLong).sum
+    val bytes = 2 * batch.columns.map(_.getBufferSize.toLong).sum + ClusterMemory.Row * batch.rows
     enough &&= consumer.getUsed + bytes <= ClusterMemory.Most && {
       val got = consumer.acquireMemory(bytes)
       if (got < bytes) consumer.freeMemory(got)
@@ -41,6 +42,9 @@ private[davy] final class ClusterMemory(context: TaskContext) {
 }
 
 private[davy] object ClusterMemory {
+
+  /** Bytes of a row's numbers: its code twice, its place, its turn. */
+  private val Row = 16L
 
   /** Bytes. */
   val Most: Long = 256L << 20

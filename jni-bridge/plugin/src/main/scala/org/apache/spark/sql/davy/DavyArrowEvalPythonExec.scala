@@ -65,7 +65,10 @@ private[davy] final case class ScalarStage(
 
   override def shape: BatchShape = {
     val kept = ArrowSchemas.kept(childOutput, settings.timeZone)
-    BatchShape(kept ++ places.added.map(schema.getFields.get), own, places.all, struct = false)
+    val fields = kept ++ places.added.map(schema.getFields.get)
+    // Columns that are arguments as well are as the function wants them: with wide offsets, perhaps.
+    places.all.zipWithIndex.foreach { case (place, i) => fields(place) = schema.getFields.get(i) }
+    BatchShape(fields, own, places.all, struct = false)
   }
 
   override def run(batches: Iterator[InputBatch]): Iterator[ColumnarBatch] = {
