@@ -47,5 +47,5 @@ private[davy] object ClusterMemory {
   private val Row = 16L
 
   /** Bytes. */
-  val Most: Long = 256L << 20
+  val Most: Long = 512L << 20
 }
