@@ -5,7 +5,7 @@ import org.apache.spark.memory.MemoryConsumer
 
 /**
  * What a task's groups hold, in Spark's books: columns twice, for the rows as they came and as they
- * belong, which are outside the heap, as all Arrow memory is, and some numbers of each row. An operator
+ * belong, which are outside the heap, as all Arrow memory is; keys, and some numbers of each row. An operator
  * of the same task that needs memory gets what is booked here; while rows still come, they go to Spark's
  * sort then.
  */
@@ -29,8 +29,10 @@ private[davy] final class ClusterMemory(context: TaskContext) {
   /** Whether all that was held is Spark's to give. */
   def suffices: Boolean = enough
 
-  def hold(batch: InputBatch): Unit = {
-    val bytes = 2 * batch.columns.map(_.getBufferSize.toLong).sum + ClusterMemory.Row * batch.rows
+  /** @param keys bytes of those that are new with the batch */
+  def hold(batch: InputBatch, keys: Long): Unit = {
+    val columns = batch.columns.map(_.getBufferSize.toLong).sum
+    val bytes = 2 * columns + ClusterMemory.Row * batch.rows + keys
     enough &&= consumer.getUsed + bytes <= ClusterMemory.Most && {
       val got = consumer.acquireMemory(bytes)
       if (got < bytes) consumer.freeMemory(got)
@@ -45,6 +47,9 @@ private[davy] object ClusterMemory {
 
   /** Bytes of a row's numbers: its code twice, its place, its turn. */
   private val Row = 16L
+
+  /** Bytes of a key beside its values', which are there twice: its row, and its places in the tables of codes. */
+  val Key = 192L
 
   /** Bytes. */
   val Most: Long = 512L << 20

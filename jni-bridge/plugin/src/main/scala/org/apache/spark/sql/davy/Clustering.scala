@@ -69,8 +69,10 @@ private[davy] final case class Clustering(
     val found = ArrayBuffer[Array[Int]]()
     while (memory.suffices && arriving.hasNext) {
       val batch = arriving.next()
-      memory.hold(batch)
-      found += codes.of(places.map(batch.columns(_)), batch.rows)
+      val (keyColumns, known) = (places.map(batch.columns(_)), codes.size)
+      found += codes.of(keyColumns, batch.rows)
+      val values = keyColumns.map(_.getBufferSize.toLong).sum / batch.rows
+      memory.hold(batch, (codes.size - known) * (ClusterMemory.Key + 2 * values))
     }
     val rows = Option.when(memory.suffices)(rowsOfBatch(held.toSeq, most)).flatten
     rows match {

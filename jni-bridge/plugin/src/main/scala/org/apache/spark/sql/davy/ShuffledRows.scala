@@ -107,8 +107,9 @@ private final class RowBlockStream(in: InputStream, fields: Int) extends Deseria
   /** Whether `bytes` more are in the block; false if the stream has ended before the first of them. */
   private def has(bytes: Int): Boolean = {
     if (end - begin < bytes) {
-      val to =
-        if (block.length < bytes) new Array[Byte](Integer.highestOneBit(bytes) * 2) else block
+      // Half as much again, for rows that are each a little longer; arrays end before 2^31.
+      val longer = math.min(bytes * 3L / 2, Int.MaxValue - 16L).toInt
+      val to = if (block.length < bytes) new Array[Byte](math.max(bytes, longer)) else block
       System.arraycopy(block, begin, to, 0, end - begin)
       end -= begin
       begin = 0
