@@ -66,6 +66,11 @@ def listed(a: pd.Series, b: pd.Series) -> str:
     return ",".join(map(str, a)) + "|" + ",".join(map(str, b))
 
 
+@pandas_udf(StringType())
+def of_any(values: pd.Series) -> str:
+    return str(list(values))
+
+
 @pandas_udf(LongType())
 def total(values: pd.Series) -> int:
     return values.sum()
@@ -129,6 +134,42 @@ def one_key_twice_and_a_computed_argument(spark):
         listed("k0", col("id") * 2).alias("t"), listed("s", "id").alias("u")
     )
     return [str(row) for row in frame.collect()]
+
+
+OTHER_COLUMNS = (
+    "null as none",
+    "parse_json(concat('[', id, ']')) as v",
+    "make_ym_interval(1, cast(id as int)) as months",
+    "make_interval(0, cast(id as int)) as mixed",
+    "cast(id as char(5)) as padded",
+    "timestamp_ntz'2020-01-01 00:00:00' as ntz",
+    "array(id, null) as list",
+    "map('a', id) as pairs",
+    "named_struct('x', id) as inner",
+)
+
+
+@case("no_aqe", since="4.3")
+def columns_of_other_types(spark):
+    said = []
+    for column in OTHER_COLUMNS:
+        name = column.split()[-1]
+        rows = spark.range(0, 40, 1, 2).selectExpr("id % 3 as k", "id", column)
+        by = rows.groupBy("k")
+        for kind in ("arrow", "pandas", "aggregate"):
+            try:
+                if kind == "arrow":
+                    frame = by.applyInArrow(
+                        lambda t: pa.table({"t": [str(t.column(t.num_columns - 1).to_pylist())]}), "t string"
+                    )
+                elif kind == "pandas":
+                    frame = by.applyInPandas(lambda g: pd.DataFrame({"t": [str(list(g.iloc[:, -1]))]}), "t string")
+                else:
+                    frame = by.agg(of_any(name).alias("t")).select("t")
+                said.append((name, kind, sorted(row.t for row in frame.collect())))
+            except Exception as e:
+                said.append((name, kind, type(e).__name__, str(e).splitlines()[0]))
+    return said
 
 
 @case("little_memory", since="4.3")

@@ -4,8 +4,8 @@ import org.apache.spark.TaskContext
 import org.apache.spark.memory.MemoryConsumer
 
 /**
- * What a task's groups hold, in Spark's books: columns twice, for the rows as they came and as they
- * belong, which are outside the heap, as all Arrow memory is; keys, and some numbers of each row. An operator
+ * What a task's groups hold, in Spark's books: columns, one of them twice, for the rows as they came and as
+ * they belong, which are outside the heap, as all Arrow memory is; keys, and some numbers of each row. An operator
  * of the same task that needs memory gets what is booked here; while rows still come, they go to Spark's
  * sort then.
  */
@@ -31,8 +31,8 @@ private[davy] final class ClusterMemory(context: TaskContext) {
 
   /** @param keys bytes of those that are new with the batch */
   def hold(batch: InputBatch, keys: Long): Unit = {
-    val columns = batch.columns.map(_.getBufferSize.toLong).sum
-    val bytes = 2 * columns + ClusterMemory.Row * batch.rows + keys
+    val columns = batch.columns.map(_.getBufferSize.toLong)
+    val bytes = columns.sum + columns.max + ClusterMemory.Row * batch.rows + keys
     enough &&= consumer.getUsed + bytes <= ClusterMemory.Most && {
       val got = consumer.acquireMemory(bytes)
       if (got < bytes) consumer.freeMemory(got)

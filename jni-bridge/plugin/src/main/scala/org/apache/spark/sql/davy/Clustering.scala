@@ -84,12 +84,13 @@ private[davy] final case class Clustering(
           radix
         )
         held.headOption.foreach { first =>
-          wanted.foreach { i =>
+          first.columns.indices.filterNot(wanted.contains(_)).foreach(drop(held.toSeq, _))
+          wanted.zipWithIndex.foreach { case (i, n) =>
             columns += first.columns(i).getField.createVector(allocator)
             ColumnScatter(held.map(_.columns(i)).toSeq, order.ranks, columns.last)
+            if (wanted.lastIndexOf(i) == n) drop(held.toSeq, i)
           }
         }
-        held.foreach(_.close())
         new Clusters(order.keys, order.counts, columns.toArray, rows, allocator, memory)
       case None =>
         // The sort needs what was acquired. The columns go as it takes their rows.
@@ -98,6 +99,9 @@ private[davy] final case class Clustering(
         SortedRows(sort.createSorter().sort(all.flatMap(unsafeRows)))
     }
   }
+
+  /** Column `i` is not needed any more as it came. */
+  private def drop(batches: Seq[InputBatch], i: Int): Unit = batches.foreach(_.columns(i).close())
 
   /** The key of the first row of each group, in the order of their codes. */
   private def firstKeys(batches: Seq[InputBatch], codes: Seq[Array[Int]]): Array[UnsafeRow] = {
