@@ -21,13 +21,15 @@ import _davy
 import davy_hooks
 
 # Verbs of the host's gateway.
-_ROLE, _FIND, _MAKE, _LOADED, _GO_ON = 11, 12, 13, 14, 15
+_ROLE, _FIND, _MAKE, _LOADED, _GO_ON, _COMMAND = 11, 12, 13, 14, 15, 16
 SERVE, PREPARE, RESUME = b"s", b"p", b"r"
 
 # Seconds of loading from which on a snapshot saves more than it costs (some hundredths of a second, and
 # loading once more), and bytes of broadcasts.
 _DEAR = 0.1
 _LARGE = 4 << 20
+# Bytes of a command that the host looks for in a task's input. It has what is read at once.
+_LONGEST = 60 << 10
 
 _hooked = False  # whether this worker's commands can be shared
 _role = SERVE
@@ -52,6 +54,7 @@ class _Task:
 
     def __init__(self):
         self.digest = None  # of the command, once asked
+        self.command = b""  # as it is in the input
         self.answer = b"n"
         self.seconds = 0.0  # of loading
         self.depth = 0  # of the functions that read the command
@@ -201,6 +204,7 @@ def _ask(data):
         return
     named = json.dumps(sorted(paths.items())).encode()
     _task.digest = hashlib.sha256(len(named).to_bytes(8, "big") + named + data).digest()
+    _task.command = data
     if _task.digest == _last:
         return  # this guest has the modules and the broadcasts
     _task.answer = _davy.gateway(_FIND, _task.digest + _carry())
@@ -229,6 +233,8 @@ def _command_is_read():
         return
     if _task.answer == b"u":
         if _task.seconds >= _DEAR or _size_of_broadcasts() >= _LARGE:
+            if len(_task.command) <= _LONGEST:
+                _davy.gateway(_COMMAND, bytes(_task.command))
             _davy.gateway(_MAKE, _task.digest + _carry())
     _davy.gateway(_GO_ON, b"")
 

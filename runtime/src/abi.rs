@@ -59,6 +59,9 @@ pub(crate) mod verb {
     pub(crate) const JOB_LOADED: u32 = 14;
     /// Request: nothing: the task will not start again. Response: nothing.
     pub(crate) const GO_ON: u32 = 15;
+    /// Request: the command that was loaded, as it is in the task's input, before [`MAKE_JOB`].
+    /// Response: nothing. Later tasks that have it in theirs start from the snapshot at once.
+    pub(crate) const COMMAND: u32 = 16;
 }
 
 /// WASI errno values the gateway answers with (negated).

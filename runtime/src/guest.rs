@@ -72,12 +72,20 @@ impl Guest {
     fn tasks(self: &Arc<Self>, first: GuestState) -> Result<(), Fault> {
         let (mut state, mut from) = (first, None);
         loop {
-            match self.live(state, from.as_deref())? {
+            match self.live(state, from.as_ref())? {
                 End::Restart(Plan::Resume(resume)) => {
+                    let guessed = resume.guessed();
                     let Resume { snapshot, key, carry, outcome } = *resume;
-                    self.channels.rewind_input(outcome);
-                    state = self.state(&self.meter, &self.log, Role::Resume { key }, carry)?;
+                    self.channels.rewind_input(outcome, guessed);
+                    let role = Role::Resume { key, guessed };
+                    state = self.state(&self.meter, &self.log, role, carry)?;
                     from = Some(snapshot);
+                }
+                End::Restart(Plan::Anew) => {
+                    self.channels.rewind_input("", true);
+                    state = self.first_state()?;
+                    state.job = state.job.guesses_no_more();
+                    from = None;
                 }
                 End::Restart(Plan::Refuse(_)) => {
                     return Err(Fault::host("a task refused to be loaded"));
@@ -109,7 +117,7 @@ impl Guest {
     }
 
     /// One instance, from its start to its end.
-    fn live(&self, state: GuestState, from: Option<&Snapshot>) -> Result<End, Fault> {
+    fn live(&self, state: GuestState, from: Option<&Arc<Snapshot>>) -> Result<End, Fault> {
         let (mut store, instance) = self.image.instance(state).map_err(|e| self.fault(&e))?;
         let interrupt = Arc::clone(&self.interrupt);
         store.call_hook(move |_, crossing| {
@@ -124,7 +132,7 @@ impl Guest {
         &self,
         store: &mut Store<GuestState>,
         instance: Instance,
-        from: Option<&Snapshot>,
+        from: Option<&Arc<Snapshot>>,
     ) -> Result<End, Fault> {
         let memory = instance
             .get_memory(&mut *store, abi::MEMORY)
@@ -132,8 +140,8 @@ impl Guest {
         let bytes = memory.data_size(&*store) as u64;
         let key = self.spec.snapshot_key.as_ref().filter(|_| self.image.can_snapshot());
         let known = key.filter(|_| from.is_none()).and_then(|key| self.image.snapshot(key));
-        let from = from.or(known.as_deref());
-        store.data_mut().memory_limit.adopt(bytes, from.map_or(0, Snapshot::content))?;
+        let from = from.or(known.as_ref());
+        store.data_mut().memory_limit.adopt(bytes, from.map_or(0, |from| from.content()))?;
         store.data_mut().memory = Some(memory);
         // Dropped before the store: declared after it in the caller.
         let _armed = self.interrupt.arm(memory.data_ptr(&*store));
@@ -159,6 +167,7 @@ impl Guest {
                         .unwrap_or(fault));
                 }
                 set_stack_pointer(store, &instance, snapshot.stack_pointer)?;
+                store.data_mut().origin = Some(Arc::clone(snapshot));
                 self.meter.from_snapshot.store(1, Ordering::Relaxed);
             }
             None => {
@@ -265,6 +274,7 @@ impl Guest {
             output_written: 0,
             output_schema: None,
             began,
+            origin: None,
         })
     }
 

@@ -11,6 +11,7 @@ use crate::limits::{LimitKind, MAX_MEMORY};
 use crate::memory_limit::MemoryLimit;
 use crate::paths;
 use crate::poll_oneoff::poll_oneoff;
+use crate::snapshot::Snapshot;
 use crate::transfers;
 use arrow_schema::Schema;
 use std::sync::Arc;
@@ -91,6 +92,8 @@ pub(crate) struct GuestState {
     pub(crate) output_schema: Option<Schema>,
     /// Zero of the guest's monotonic clock.
     pub(crate) began: Instant,
+    /// Has yet to learn what a start from it writes.
+    pub(crate) origin: Option<Arc<Snapshot>>,
 }
 
 impl GuestState {
@@ -111,6 +114,7 @@ impl GuestState {
             output_written: 0,
             output_schema: None,
             began: Instant::now(),
+            origin: None,
         }
     }
 
@@ -231,8 +235,15 @@ pub(crate) fn region_mut(data: &mut [u8], ptr: u32, len: u32) -> Result<&mut [u8
 fn channel_read(mut caller: Caller<'_, GuestState>, ptr: u32, len: u32) -> Result<i32> {
     let len = len.min(i32::MAX as u32);
     let (data, state) = memory_of(&caller)?.data_and_store_mut(&mut caller);
+    // From a job snapshot, reading the task's head is still a part of every start.
+    if let Some(origin) = state.origin.take_if(|_| !state.job.resumes()) {
+        origin.learn(data);
+    }
     match state.channels.guest_read(region_mut(data, ptr, len)?) {
-        Transfer::Bytes(n) => Ok(n as i32),
+        Transfer::Bytes(n) => {
+            state.job.recognise(region(data, ptr, n as u32)?, &state.channels)?;
+            Ok(n as i32)
+        }
         Transfer::Ended => Ok(0),
         Transfer::Stopped => Err(Raised::stopped()),
     }
@@ -241,6 +252,9 @@ fn channel_read(mut caller: Caller<'_, GuestState>, ptr: u32, len: u32) -> Resul
 fn channel_write(mut caller: Caller<'_, GuestState>, ptr: u32, len: u32) -> Result<i32> {
     let len = len.min(i32::MAX as u32);
     let (data, state) = memory_of(&caller)?.data_and_store_mut(&mut caller);
+    if let Some(origin) = state.origin.take() {
+        origin.learn(data);
+    }
     let bytes = region(data, ptr, len)?;
     state.may_output(u64::from(len))?;
     match state.channels.guest_write(bytes) {
@@ -294,7 +308,12 @@ pub(crate) fn control(
             let address = u32::from_le_bytes(address.map_err(|_| Raised::lie("a batch"))?);
             return transfers::give_batch(state, data, address);
         }
-        verb::ROLE | verb::FIND_JOB | verb::MAKE_JOB | verb::JOB_LOADED | verb::GO_ON
+        verb::ROLE
+        | verb::FIND_JOB
+        | verb::MAKE_JOB
+        | verb::JOB_LOADED
+        | verb::GO_ON
+        | verb::COMMAND
             if request_len <= MAX_REQUEST =>
         {
             let copied = region(data, request, request_len)?.to_vec();
@@ -345,6 +364,10 @@ fn jobs(state: &mut GuestState, verb: u32, request: &[u8]) -> Result<Vec<u8>> {
             // From here on the guest only clears what it has freed.
             memory_limit.freeze();
             answer
+        }
+        verb::COMMAND => {
+            job.command(request);
+            b""
         }
         _ => {
             channels.go_on();

@@ -7,6 +7,10 @@
 //! Who asks meanwhile waits. What cannot be shared is refused with a reason, and its tasks go on as if
 //! there were no such snapshots: what loading did to the world it has done once.
 //!
+//! A task whose first bytes hold a command that is kept starts again from there at once
+//! ([`Desk::recognise`]), and names its command then. If it names another, it was a wrong guess, and
+//! the task starts once more.
+//!
 //! A guest could name another's command, having learnt its digest: so a guest that makes or has been
 //! given a snapshot must name the same command when it meets it, before any code of the user's runs.
 
@@ -15,6 +19,7 @@ use crate::failpoint::step;
 use crate::fault::Fault;
 use crate::imports::Raised;
 use crate::snapshot::Snapshot;
+use memchr::memmem;
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -32,6 +37,8 @@ const MOST_KEPT: usize = 8;
 const MOST_BYTES: u64 = 4 << 30;
 /// Refusals remembered.
 const MOST_REFUSED: usize = 4096;
+/// Bytes of a command from which on it is looked for in a task's input: less would be found in many.
+const LEAST_TO_KNOW: usize = 64;
 /// How often one that waits looks whether it was stopped.
 const SLICE: Duration = Duration::from_millis(10);
 
@@ -46,7 +53,11 @@ pub(crate) struct JobKey {
 #[derive(Debug)]
 enum Known {
     Making,
-    Ready(Arc<Snapshot>),
+    Ready {
+        snapshot: Arc<Snapshot>,
+        /// The command as it is in the input of a task; empty if it is not looked for there.
+        command: Vec<u8>,
+    },
     Refused,
 }
 
@@ -73,7 +84,7 @@ impl State {
 
     /// Forgets the snapshots unused since `before`; whether any is left.
     fn sweep(&mut self, before: Option<Instant>) -> bool {
-        let ready = |known: &Known| matches!(known, Known::Ready(_));
+        let ready = |known: &Known| matches!(known, Known::Ready { .. });
         self.known.retain(|_, (known, at)| !ready(known) || before.is_none_or(|then| *at > then));
         self.known.values().any(|(known, _)| ready(known))
     }
@@ -82,7 +93,7 @@ impl State {
     fn shrink(&mut self, newest: &JobKey) {
         let oldest = |state: &State, ready: bool| {
             let same = |known: &Known| match known {
-                Known::Ready(_) => ready,
+                Known::Ready { .. } => ready,
                 Known::Refused => !ready,
                 Known::Making => false,
             };
@@ -93,7 +104,7 @@ impl State {
             let (mut kept, mut bytes, mut refused) = (0, 0, 0);
             for (known, _) in self.known.values() {
                 match known {
-                    Known::Ready(snapshot) => {
+                    Known::Ready { snapshot, .. } => {
                         kept += 1;
                         bytes += snapshot.content();
                     }
@@ -128,10 +139,25 @@ impl Jobs {
     pub(crate) fn kept(&self) -> (u64, u64) {
         let state = self.lock();
         let ready = state.known.values().filter_map(|(known, _)| match known {
-            Known::Ready(snapshot) => Some(snapshot.content()),
+            Known::Ready { snapshot, .. } => Some(snapshot.content()),
             Known::Making | Known::Refused => None,
         });
         ready.fold((0, 0), |(count, bytes), content| (count + 1, bytes + content))
+    }
+
+    /// Of the snapshots of `worker`, the one whose command is in `input`.
+    fn recognise(&self, worker: &Arc<str>, input: &[u8]) -> Option<(JobKey, Arc<Snapshot>)> {
+        let state = self.lock();
+        state.known.iter().find_map(|(key, (known, _))| match known {
+            Known::Ready { snapshot, command }
+                if key.worker == *worker
+                    && command.len() >= LEAST_TO_KNOW
+                    && memmem::find(input, command).is_some() =>
+            {
+                Some((key.clone(), Arc::clone(snapshot)))
+            }
+            _ => None,
+        })
     }
 
     /// Waits while somebody makes it. `None` if `channels` were stopped meanwhile.
@@ -139,7 +165,7 @@ impl Jobs {
         let mut state = self.lock();
         loop {
             let found = match state.known.get(key) {
-                Some((Known::Ready(snapshot), _)) => Found::Ready(Arc::clone(snapshot)),
+                Some((Known::Ready { snapshot, .. }, _)) => Found::Ready(Arc::clone(snapshot)),
                 Some((Known::Refused, _)) => Found::Refused,
                 None => Found::Unknown,
                 Some((Known::Making, _)) => {
@@ -204,9 +230,10 @@ struct Claim {
 
 impl Claim {
     /// Keeps the snapshot, or that there is none.
-    fn settle(mut self, made: Made) {
+    fn settle(mut self, made: Made, command: Vec<u8>) {
         self.settled = true;
-        self.jobs.settle(&self.key, Some(made.map_or(Known::Refused, Known::Ready)));
+        let known = made.map_or(Known::Refused, |snapshot| Known::Ready { snapshot, command });
+        self.jobs.settle(&self.key, Some(known));
     }
 }
 
@@ -245,6 +272,8 @@ pub(crate) type Loader =
 pub(crate) enum Plan {
     /// Start again from the snapshot, which this task has made or found.
     Resume(Box<Resume>),
+    /// Start again from the worker: the guess was wrong.
+    Anew,
     /// The guest that was to be kept cannot be shared.
     Refuse(Arc<str>),
 }
@@ -254,13 +283,17 @@ pub(crate) struct Resume {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) key: JobKey,
     pub(crate) carry: Vec<u8>,
-    /// For the task's figures.
+    /// For the task's figures; empty for a guess, of which nothing is told yet.
     pub(crate) outcome: &'static str,
 }
 
 impl Resume {
     fn plan(snapshot: Arc<Snapshot>, key: JobKey, carry: &[u8], outcome: &'static str) -> Plan {
         Plan::Resume(Box::new(Resume { snapshot, key, carry: carry.to_vec(), outcome }))
+    }
+
+    pub(crate) fn guessed(&self) -> bool {
+        self.outcome.is_empty()
     }
 }
 
@@ -280,8 +313,8 @@ pub(crate) enum Role {
     Serve,
     /// To load the command of `key`, whose memory is kept.
     Prepare { key: JobKey, named: bool, done: bool },
-    /// A task, from the snapshot of `key`.
-    Resume { key: JobKey },
+    /// A task, from the snapshot of `key`, which may be `guessed`.
+    Resume { key: JobKey, guessed: bool },
 }
 
 /// One guest's way to job snapshots.
@@ -291,6 +324,10 @@ pub(crate) struct Desk {
     carry: Vec<u8>,
     /// `None`: the embedder wants no job snapshots.
     shared: Option<Shared>,
+    /// Nothing was read yet, and no guess was wrong.
+    fresh: bool,
+    /// The command that was loaded, for who makes a snapshot.
+    command: Vec<u8>,
     /// The guest tried to change files or wrote to its standard streams.
     pub(crate) wrote: bool,
 }
@@ -306,11 +343,40 @@ pub(crate) struct Shared {
 
 impl Desk {
     pub(crate) fn new(shared: Option<Shared>, role: Role, carry: Vec<u8>) -> Desk {
-        Desk { role, carry, shared, wrote: false }
+        let fresh = matches!(role, Role::Serve);
+        Desk { role, carry, shared, fresh, command: Vec::new(), wrote: false }
+    }
+
+    /// After a wrong guess there is no other.
+    pub(crate) fn guesses_no_more(mut self) -> Desk {
+        self.fresh = false;
+        self
+    }
+
+    /// `input` is the first that a fresh guest has read of its task. Fails with the plan to start
+    /// again if a command in it is kept.
+    pub(crate) fn recognise(&mut self, input: &[u8], channels: &Channels) -> Result<()> {
+        if !std::mem::take(&mut self.fresh) || !channels.keeps_input() {
+            return Ok(());
+        }
+        let Some(shared) = &self.shared else { return Ok(()) };
+        match shared.jobs.recognise(&shared.worker, input) {
+            Some((key, snapshot)) => Err(restart(Resume::plan(snapshot, key, &[], ""))),
+            None => Ok(()),
+        }
+    }
+
+    /// What the command that was loaded is in the input.
+    pub(crate) fn command(&mut self, bytes: &[u8]) {
+        self.command = bytes.to_vec();
     }
 
     pub(crate) fn prepares(&self) -> bool {
         matches!(self.role, Role::Prepare { .. })
+    }
+
+    pub(crate) fn resumes(&self) -> bool {
+        matches!(self.role, Role::Resume { .. })
     }
 
     /// Whether the guest has loaded the command and may be kept.
@@ -342,10 +408,14 @@ impl Desk {
                 *named = true;
                 Ok(b"y")
             }
-            Role::Resume { key } if key.digest == digest => {
+            Role::Resume { key, guessed } if key.digest == digest => {
+                if *guessed {
+                    channels.forget_input("used");
+                }
                 self.role = Role::Serve; // as to later tasks of this guest
                 Ok(b"y")
             }
+            Role::Resume { guessed: true, .. } => Err(restart(Plan::Anew)),
             Role::Resume { .. } => {
                 Err(lie("it asked for the snapshot of another command than it was given"))
             }
@@ -366,9 +436,10 @@ impl Desk {
     }
 
     /// The command was loaded, and that was dear. Answers only if there will be no snapshot.
-    pub(crate) fn make(&self, request: &[u8], channels: &Channels) -> Result<&'static [u8]> {
+    pub(crate) fn make(&mut self, request: &[u8], channels: &Channels) -> Result<&'static [u8]> {
         let (digest, carry) = parse(request)?;
         let Role::Serve = self.role else { return Ok(b"n") };
+        let command = std::mem::take(&mut self.command);
         let Some((shared, key)) = self.key(digest, channels) else { return Ok(b"n") };
         let (found, mut state) = shared.jobs.look(&key, channels).ok_or_else(Raised::stopped)?;
         let (made, outcome) = match found {
@@ -381,7 +452,7 @@ impl Desk {
                 let claim = Claim { jobs, key: key.clone(), settled: false };
                 let made = (shared.loader)(&key, carry);
                 let made = made.map_err(|fault| wasmtime::Error::new(Raised(fault)))?;
-                claim.settle(made.clone());
+                claim.settle(made.clone(), command);
                 (made, "made")
             }
         };
@@ -444,7 +515,8 @@ mod tests {
         for n in 0..MOST_KEPT + 3 {
             let snapshot = Snapshot::take(&vec![1; 8192], 0)?;
             assert_eq!(snapshot.content(), 8192);
-            jobs.settle(&key(n), Some(Known::Ready(Arc::new(snapshot))));
+            let snapshot = Arc::new(snapshot);
+            jobs.settle(&key(n), Some(Known::Ready { snapshot, command: Vec::new() }));
             jobs.lock().used(&key(0)); // the oldest, but in use
             std::thread::sleep(Duration::from_millis(2));
         }

@@ -53,7 +53,7 @@ impl Channels {
         self.lock().rewind.kept.is_some()
     }
 
-    /// The task will not start again, though it asked for that, for this reason.
+    /// The task will not start again; `outcome` is what became of its snapshot.
     pub(crate) fn forget_input(&self, outcome: &str) {
         let rewind = &mut self.lock().rewind;
         rewind.kept = None;
@@ -80,12 +80,13 @@ impl Channels {
     }
 
     /// The guest that runs next reads the task's input from its beginning. The task will not start
-    /// again after that.
-    pub(crate) fn rewind_input(&self, outcome: &str) {
+    /// again after that, unless the input is kept once more.
+    pub(crate) fn rewind_input(&self, outcome: &str, keep: bool) {
         let mut state = self.lock();
         state.rewind.outcome = outcome.into();
         if let Some(read) = state.rewind.kept.take() {
             state.put_back(read);
+            state.rewind.kept = keep.then(Vec::new);
         }
     }
 

@@ -68,7 +68,7 @@ fn state(lab: &Lab, input: &mut Input<'_>) -> GuestState {
     let role = match role % 4 {
         0 | 1 => Role::Serve,
         2 => Role::Prepare { key, named: false, done: false },
-        _ => Role::Resume { key },
+        _ => Role::Resume { key, guessed: setup & 1 != 0 },
     };
     let shared = (setup & 0x40 == 0).then_some(shared);
     let admission = if setup & 0x80 == 0 { &[lab.world.rule()][..] } else { &[] };

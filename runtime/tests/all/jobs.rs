@@ -18,7 +18,7 @@ fn worker(named: &str, prepared: &str, made: &str) -> String {
         r#"(local $role i32)
         (drop (call $gateway (i32.const 11) (i32.const 0) (i32.const 0) (i32.const 200) (i32.const 64)))
         (local.set $role (i32.load8_u (i32.const 200)))
-        (drop (call $read (i32.const 300) (i32.const 1)))
+        (drop (call $read (i32.const 1000) (i32.const 200)))
         {named}
         (drop (call $gateway (i32.const 12) (i32.const 100) (i32.const 32) (i32.const 201) (i32.const 8)))
         (if (i32.ne (local.get $role) (i32.const 114)) (then
@@ -54,9 +54,13 @@ fn start(image: &Arc<Image>, jobs: bool) -> Sandbox {
 
 /// Runs one task: what the guest answered, what became of the snapshot, how it ended.
 fn task(image: &Arc<Image>, jobs: bool) -> (Vec<u8>, String, Result<(), Fault>) {
+    asked(image, jobs, b"x")
+}
+
+fn asked(image: &Arc<Image>, jobs: bool, input: &[u8]) -> (Vec<u8>, String, Result<(), Fault>) {
     let sandbox = start(image, jobs);
     sandbox.begin_task(None, None);
-    let (output, end) = converse(&sandbox, b"x");
+    let (output, end) = converse(&sandbox, input);
     (output, sandbox.stats().job_snapshot, end)
 }
 
@@ -79,6 +83,46 @@ fn a_command_is_loaded_once_and_what_tasks_write_is_their_own() {
     }
     let never_begun = start(&image, true);
     assert_eq!(converse(&never_begun, b"x").0, [1, b's', 1], "its input was not kept");
+}
+
+/// Commands in the input of tasks: the first byte says how the worker behaves, the rest is the command.
+#[test]
+fn a_command_in_the_first_bytes_starts_from_its_snapshot_at_once() {
+    let lab = Lab::new();
+    // `2`: to be asked in the role `s` is the end. `3`: it names another command. `4`: so does a guest that was
+    // given a snapshot.
+    let named = "(if (i32.eq (i32.load8_u (i32.const 1000)) (i32.const 50)) (then
+          (if (i32.eq (local.get $role) (i32.const 115)) (then unreachable))))
+        (if (i32.ge_u (i32.load8_u (i32.const 1000)) (i32.const 51)) (then (i32.store8 (i32.const 100) (i32.const 9))))
+        (if (i32.eq (i32.load8_u (i32.const 1000)) (i32.const 52)) (then
+          (if (i32.eq (local.get $role) (i32.const 114)) (then (i32.store8 (i32.const 100) (i32.const 8))))))";
+    let command = "(drop (call $gateway (i32.const 16) (i32.const 1001) (i32.const 100) (i32.const 0) (i32.const 0)))";
+    let wat = worker(named, &drops(LOADED), &format!("{command} {}", drops(MAKE)));
+    let image = lab.open(&lab.pack(&wat)).expect("an image");
+    let input = |how: u8, what: u8| [&[how], &[what; 100][..], b"rows"].concat();
+    let ask = |how, what| {
+        let (output, outcome, end) = asked(&image, true, &input(how, what));
+        assert!(end.is_ok(), "{end:?}");
+        (output, outcome)
+    };
+    let resumed = |outcome: &str| (vec![1, b'r', 1], outcome.to_owned());
+    assert_eq!(ask(b'1', 7), resumed("made"));
+    for _ in 0..20 {
+        assert_eq!(ask(b'2', 7), resumed("used"));
+    }
+    let (_, _, end) = asked(&image, true, &input(b'2', 6));
+    assert!(
+        matches!(end, Err(Fault::Script { .. })),
+        "another command is none that is kept: {end:?}"
+    );
+    // What it was guessed to be it is not: it starts anew, and makes its own snapshot.
+    assert_eq!(ask(b'3', 7), resumed("made"));
+    assert_eq!(ask(b'3', 7), resumed("used"));
+    // It names one command in a fresh guest, and another in the one that it was given.
+    match asked(&image, true, &input(b'4', 5)).2 {
+        Err(Fault::Guest { what }) => assert!(what.contains("another command than it was given")),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

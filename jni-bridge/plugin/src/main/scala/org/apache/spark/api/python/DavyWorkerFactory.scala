@@ -1,7 +1,7 @@
 package org.apache.spark.api.python
 
-import java.util.concurrent.{ScheduledThreadPoolExecutor, TimeUnit}
-import java.util.concurrent.atomic.{AtomicBoolean, AtomicInteger}
+import java.util.concurrent.{ConcurrentHashMap, ScheduledThreadPoolExecutor, TimeUnit}
+import java.util.concurrent.atomic.AtomicBoolean
 
 import scala.util.control.NonFatal
 
@@ -26,14 +26,15 @@ private[spark] final class DavyWorkerFactory(
   // Those that served a task, and those that have started before any task asked for them.
   private val idle = new IdlePool[DavyWorker](runtime.maxIdle, IdleNanos, () => System.nanoTime())
   private val ahead = new IdlePool[DavyWorker](runtime.maxIdle, IdleNanos, () => System.nanoTime())
-  private val handedOut = new AtomicInteger
+  // Handed out, and not seen stopped.
+  private val handedOut = ConcurrentHashMap.newKeySet[DavyWorker]()
   private val sweeping = new AtomicBoolean
   @volatile private var stopped = false
 
   override def create(): (PythonWorker, Option[ProcessHandle]) = {
     val worker = takeFrom(idle).getOrElse {
       val fresh = takeFrom(ahead).getOrElse(runtime.start(workerModule, envVars, runtime.reuse))
-      handedOut.incrementAndGet()
+      handedOut.add(fresh)
       startAhead(after = fresh)
       fresh
     }
@@ -65,8 +66,10 @@ private[spark] final class DavyWorkerFactory(
   }
 
   /** Reused sandboxes are as many as tasks at once; of the others, each task needs a new one. */
-  private def wantsAhead: Boolean =
-    ahead.size + (if (runtime.reuse) handedOut.get else 0) < runtime.maxIdle
+  private def wantsAhead: Boolean = {
+    handedOut.removeIf(_.isStopped)
+    ahead.size + (if (runtime.reuse) handedOut.size else 0) < runtime.maxIdle
+  }
 
   private def putAhead(): Unit = {
     val worker = runtime.start(workerModule, envVars, runtime.reuse)
