@@ -8,6 +8,7 @@
 
 use crate::failpoint::step;
 use crate::fault::Fault;
+use crate::interrupt::RESERVATION;
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 use std::ffi::c_void;
@@ -119,11 +120,14 @@ impl Snapshot {
     pub(crate) fn take(memory: &[u8], stack_pointer: i32) -> std::io::Result<Snapshot> {
         let file = blank(memory.len())?;
         step("snapshot.write")?;
-        let mut content = 0;
-        for (number, page) in memory.chunks(PAGE).enumerate() {
-            if page.iter().any(|&b| b != 0) {
-                file.write_all_at(page, (number * PAGE) as u64)?;
-                content += page.len() as u64;
+        let (mut content, mut from) = (0, 0);
+        // Runs of pages that are not zero, each written at once.
+        let is_zero = |at: usize| memory[at..(at + PAGE).min(memory.len())].iter().all(|&b| b == 0);
+        for at in (0..memory.len()).step_by(PAGE).chain([memory.len()]) {
+            if at == memory.len() || is_zero(at) {
+                file.write_all_at(&memory[from..at], from as u64)?;
+                content += (at - from) as u64;
+                from = (at + PAGE).min(memory.len());
             }
         }
         freeze(file, memory.len(), content, stack_pointer)
@@ -163,6 +167,12 @@ impl Snapshot {
             )
         };
         mapped.map_err(|e| Fault::host(format!("mapping a snapshot: {e}")))?;
+        // A model in memory that grows has a five hundredth of the faults. Without such pages all stays as it is.
+        // SAFETY: as above, of the rest of the reservation; it is advice, and changes no byte.
+        let _ = unsafe {
+            let beyond = RESERVATION as usize - self.bytes;
+            rustix::mm::madvise(base.byte_add(self.bytes), beyond, Advice::LinuxHugepage)
+        };
         for pages in self.written.get().into_iter().flatten() {
             // SAFETY: `pages` lie in the mapping just made, as `learn` saw to it; they become what
             // a write of their own bytes would make them.
