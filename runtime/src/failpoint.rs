@@ -18,8 +18,8 @@ pub mod script {
     use std::sync::{Mutex, PoisonError};
 
     /// Each step met, and which of them fails: the name, and how often it is passed before.
-    static SCRIPT: Mutex<(Vec<&'static str>, Option<(String, usize)>)> =
-        Mutex::new((Vec::new(), None));
+    type Script = (Vec<&'static str>, Option<(String, usize)>);
+    static SCRIPT: Mutex<Script> = Mutex::new((Vec::new(), None));
 
     pub(crate) fn step(name: &'static str) -> Result<()> {
         let mut script = SCRIPT.lock().unwrap_or_else(PoisonError::into_inner);

@@ -101,6 +101,7 @@ impl wasmtime::ResourceLimiter for MemoryLimit {
         let desired = desired as u64;
         if desired > self.bytes {
             self.meter.refused.fetch_max(desired, Ordering::Relaxed);
+            self.meter.refusals.fetch_add(1, Ordering::Relaxed);
             self.refused = None;
             return Ok(false);
         }
@@ -109,6 +110,7 @@ impl wasmtime::ResourceLimiter for MemoryLimit {
             Growth::Refused { why, granted: allowed, asked } => {
                 let exceeded = LimitExceeded { limit: LimitKind::Granted, allowed, asked };
                 self.refused = Some((exceeded, why));
+                self.meter.refusals.fetch_add(1, Ordering::Relaxed);
                 Ok(false)
             }
             Growth::Stopped => Err(Raised::stopped()),

@@ -66,6 +66,8 @@ pub struct SandboxStats {
     pub own_bytes: u64,
     /// Most memory an allocation was refused at, bytes; 0 if none was.
     pub memory_refused_bytes: u64,
+    /// How often a limit was met: allocations refused, and the fault that ended the guest.
+    pub limits_met: u64,
     /// CPU time of the guest's thread, microseconds; host calls are in it.
     pub cpu_us: u64,
     /// From start until the worker could take its first byte, microseconds; 0 if not yet.
@@ -90,6 +92,7 @@ pub struct SandboxStats {
 pub(crate) struct Meter {
     pub(crate) memory: AtomicU64,
     pub(crate) refused: AtomicU64,
+    pub(crate) refusals: AtomicU64,
     pub(crate) start_us: AtomicU64,
     pub(crate) from_snapshot: AtomicU64,
 }
@@ -190,10 +193,12 @@ impl Sandbox {
         let load = |n: &AtomicU64| n.load(Ordering::Relaxed);
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let spent = self.channels.spent();
+        let ended_by_limit = matches!(self.outcome(), Some(Err(Fault::Limit(_))));
         SandboxStats {
             memory_bytes: load(&self.meter.memory),
             own_bytes: self.channels.memory_held().bytes,
             memory_refused_bytes: load(&self.meter.refused),
+            limits_met: load(&self.meter.refusals) + u64::from(ended_by_limit),
             cpu_us: micros(self.watched.cpu()),
             start_us: load(&self.meter.start_us),
             from_snapshot: load(&self.meter.from_snapshot) != 0,

@@ -160,6 +160,9 @@ SAID = {
         r"\[0, 0, 0, True, 0, 5000, 0, 0, 0, 0, 0, 0, 0, 0, 'PythonException', 0, 'PythonException', 0\]"
     ),
     "columnar.tasks_end_early_on_reused_workers": "42 of 42, 0 bytes left",
+    "columnar.limits_in_the_figures_of_a_node": (
+        r"\[\('well', 2\), \('well', 2\), \('well', 0\), \('MemoryError', True\)\]"
+    ),
     "columnar.figures_of_a_node": "100000 rows, 10 batches, True",
     "columnar.a_lie_about_a_batch": (
         r"the guest broke its contract: its batch is wrong: 60 bytes at 0x\w+ are outside its memory"

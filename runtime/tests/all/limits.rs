@@ -57,6 +57,7 @@ fn memory_beyond_the_limit_is_refused_and_the_guest_goes_on() {
     assert!(end.is_ok(), "{end:?}");
     assert_eq!(output, [2 + 16 * 7], "8 MiB hold 128 pages");
     assert_eq!(sandbox.stats().memory_refused_bytes, (2 + 16 * 8) << 16);
+    assert_eq!(sandbox.stats().limits_met, 1, "it was refused, and went on");
 }
 
 #[test]

@@ -283,6 +283,37 @@ def figures_of_a_node(spark):
     return _outcome(spark, f"{figure['davyRowsSent']} rows, {figure['davyBatchesReceived']} batches, {spent}")
 
 
+@case("limited", seconds=60)
+def limits_in_the_figures_of_a_node(spark):
+    """Of tasks that go on after it, and of one that fails; reused sandboxes count each task's own."""
+
+    def grasps(caught):
+        @pandas_udf(LongType())
+        def grasp(v: pd.Series) -> pd.Series:
+            try:
+                bytearray(1 << 29)
+            except caught:
+                pass
+            return v
+
+        return grasp
+
+    said = []
+    for function in (grasps(MemoryError), grasps(MemoryError), plus_one, grasps(ValueError)):
+        frame = spark.range(0, 100, 1, 2).select(function("id"))
+        try:
+            frame.collect()
+            ended = "well"
+        except Exception as e:
+            ended = re.search("\\w*MemoryError|Davy", str(e))[0]
+        node = frame._jdf.queryExecution().executedPlan()
+        while node.nodeName() != "DavyArrowEvalPython":
+            node = node.children().head()
+        met = node.metrics().apply("davyLimits").value()
+        said.append((ended, met if ended == "well" else met > 0))
+    return _outcome(spark, str(said))
+
+
 @case()
 def types_that_arrow_does_not_hold(spark):
     """The node stays Spark's, and the result is right."""

@@ -10,6 +10,7 @@ import com.fasterxml.jackson.databind.ObjectMapper
  * @param copy time in which Arrow batches were copied, in and out
  * @param validate time in which Arrow batches of the guest's were validated
  * @param start from the start until the worker could take its first byte; 0 before
+ * @param limits how often a limit was met
  * @param job what became of the job snapshot of the task: `used`, `made`, `refused: ` and the
  *   reason, or empty
  */
@@ -19,6 +20,7 @@ final case class Figures(
     copy: Long,
     validate: Long,
     start: Long,
+    limits: Long,
     job: String
 )
 
@@ -35,6 +37,7 @@ object Figures {
       number("copy_us"),
       number("validate_us"),
       number("start_us"),
+      number("limits_met"),
       found.path("job_snapshot").asText
     )
   }

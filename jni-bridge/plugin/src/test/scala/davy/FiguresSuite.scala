@@ -2,8 +2,8 @@ package davy
 
 class FiguresSuite extends munit.FunSuite {
   test("the JSON of the native side") {
-    val json = """{"memory_bytes":131072,"memory_refused_bytes":0,"cpu_us":7,"start_us":3,
+    val json = """{"memory_bytes":131072,"memory_refused_bytes":0,"limits_met":4,"cpu_us":7,"start_us":3,
       "from_snapshot":true,"bytes_in":11,"bytes_out":13,"copy_us":5,"validate_us":2,"job_snapshot":"used"}"""
-    assertEquals(Figures.parse(json), Figures(131072, 7, 5, 2, 3, "used"))
+    assertEquals(Figures.parse(json), Figures(131072, 7, 5, 2, 3, 4, "used"))
   }
 }

@@ -92,6 +92,8 @@ private[davy] final class BatchRunner(
     // A group of the last pack goes on in the next.
     private var goesOn = false
     context.addTaskCompletionListener[Unit](_ => withdraw(sandbox))
+    // Where it fails, Spark has ended the sandbox by then.
+    context.addTaskFailureListener((_, _) => withdraw(sandbox))
 
     override protected def writeCommand(out: DataOutputStream): Unit = writeStock(out)
 
@@ -311,13 +313,14 @@ private[davy] final case class ColumnMetrics(metrics: Map[String, SQLMetric]) {
 
   /** @param before the task */
   def used(before: Option[Figures], after: Figures): Unit = {
-    def micros(of: Figures => Long): Long = of(after) - before.fold(0L)(of)
-    val (copy, validate) = (micros(_.copy), micros(_.validate))
+    def more(of: Figures => Long): Long = of(after) - before.fold(0L)(of)
+    val (copy, validate) = (more(_.copy), more(_.validate))
     metrics("davyCopy") += copy * 1000
     metrics("davyValidate") += validate * 1000
-    metrics("davyGuest") += math.max(micros(_.cpu) - copy - validate, 0) * 1000
+    metrics("davyGuest") += math.max(more(_.cpu) - copy - validate, 0) * 1000
     metrics("davyPeakMemory") += after.memory
     if (before.forall(_.start == 0)) metrics("davyStart") += after.start * 1000
+    if (more(_.limits) > 0) metrics("davyLimits") += 1
     if (after.job == "used" || after.job == "made") metrics("davyJobSnapshot") += 1
   }
   def received(rows: Int, bytes: Long): Unit = {

@@ -46,6 +46,7 @@ trait BatchPythonExec extends SparkPlan with PythonSQLMetrics {
     "davyStart" -> SQLMetrics.createNanoTimingMetric(sparkContext, "time to start sandboxes"),
     "davyJobSnapshot" -> SQLMetrics
       .createMetric(sparkContext, "tasks that shared a loaded function"),
+    "davyLimits" -> countedInFailures("tasks that met a limit of the sandbox"),
     "davyPeakMemory" -> SQLMetrics.createSizeMetric(sparkContext, "peak memory of the sandbox"),
     "davyRowsSent" -> SQLMetrics.createMetric(sparkContext, "rows sent to the sandbox"),
     "davyBatchesSent" -> SQLMetrics.createMetric(sparkContext, "batches sent to the sandbox"),
@@ -54,6 +55,13 @@ trait BatchPythonExec extends SparkPlan with PythonSQLMetrics {
       "batches received from the sandbox"
     )
   )
+
+  /** A task that a limit ends has failed: Spark's own metrics leave out what such a task counted. */
+  private def countedInFailures(name: String): SQLMetric = {
+    val metric = new SQLMetric("sum")
+    metric.register(sparkContext, Some(name), countFailedValues = true)
+    metric
+  }
 
   protected def limits: BatchLimits =
     BatchLimits(conf.arrowMaxRecordsPerBatch, conf.arrowMaxBytesPerBatch)
