@@ -188,7 +188,9 @@ impl Guest {
             },
         };
         if store.data().job.done() && code == 0 {
-            return Ok(End::Loaded(freeze(store, &instance, memory)?));
+            let pointer = stack_pointer(store, &instance)?;
+            let snapshot = Snapshot::take_last(memory.data_mut(&mut *store), pointer);
+            return Ok(End::Loaded(snapshot.map_err(not_taken)?));
         }
         // A worker that could not even tell of its MemoryError, for want of memory.
         match store.data().memory_limit.exceeded() {
@@ -381,8 +383,11 @@ fn freeze(
     memory: wasmtime::Memory,
 ) -> Result<Snapshot, Fault> {
     let pointer = stack_pointer(store, instance)?;
-    Snapshot::take(memory.data(&*store), pointer)
-        .map_err(|e| Fault::host(format!("taking a snapshot: {e}")))
+    Snapshot::take(memory.data(&*store), pointer).map_err(not_taken)
+}
+
+fn not_taken(e: std::io::Error) -> Fault {
+    Fault::host(format!("taking a snapshot: {e}"))
 }
 
 fn stack_pointer(store: &mut Store<GuestState>, instance: &Instance) -> Result<i32, Fault> {

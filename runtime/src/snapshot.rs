@@ -35,6 +35,8 @@ pub(crate) struct Snapshot {
 
 pub(crate) const MAGIC: &[u8; 8] = b"DAVYSNP1";
 const PAGE: usize = 4096;
+/// Bytes after which what was written of a memory is given back.
+const PART: usize = 8 << 20;
 /// Most pages that are copied before a guest writes them; who writes more has its faults.
 const MOST_AHEAD: usize = (8 << 20) / PAGE;
 /// An entry of `/proc/self/pagemap`, and its bits: in memory; of a file, or shared.
@@ -120,17 +122,31 @@ impl Snapshot {
     pub(crate) fn take(memory: &[u8], stack_pointer: i32) -> std::io::Result<Snapshot> {
         let file = blank(memory.len())?;
         step("snapshot.write")?;
-        let (mut content, mut from) = (0, 0);
-        // Runs of pages that are not zero, each written at once.
-        let is_zero = |at: usize| memory[at..(at + PAGE).min(memory.len())].iter().all(|&b| b == 0);
-        for at in (0..memory.len()).step_by(PAGE).chain([memory.len()]) {
-            if at == memory.len() || is_zero(at) {
-                file.write_all_at(&memory[from..at], from as u64)?;
-                content += (at - from) as u64;
-                from = (at + PAGE).min(memory.len());
-            }
+        let mut content = 0;
+        for (number, part) in memory.chunks(PART).enumerate() {
+            content += write(&file, number * PART, part)?;
         }
         freeze(file, memory.len(), content, stack_pointer)
+    }
+
+    /// As [`Snapshot::take`], of a memory that nobody uses any more: what is written is given back
+    /// to the system, so a large one is there once, not twice.
+    pub(crate) fn take_last(memory: &mut [u8], stack_pointer: i32) -> std::io::Result<Snapshot> {
+        let (bytes, mut content) = (memory.len(), 0);
+        let file = blank(bytes)?;
+        step("snapshot.write")?;
+        for (number, part) in memory.chunks_mut(PART).enumerate() {
+            content += write(&file, number * PART, part)?;
+            if part.as_ptr().addr() % PAGE == 0 {
+                // SAFETY: `part` is borrowed exclusively and begins a page; whole pages of it get other
+                // bytes, zeros or those of the file that they are mapped from.
+                let _ = unsafe {
+                    let whole = part.len() / PAGE * PAGE;
+                    rustix::mm::madvise(part.as_mut_ptr().cast(), whole, Advice::LinuxDontNeed)
+                };
+            }
+        }
+        freeze(file, bytes, content, stack_pointer)
     }
 
     /// Maps the snapshot over `memory`, growing it first. The instance must not have run yet.
@@ -221,6 +237,20 @@ fn written(memory: &[u8]) -> std::io::Result<Vec<Range<usize>>> {
     Ok(found)
 }
 
+/// Writes `part`, which belongs at `offset`, in runs of pages that are not zero; their bytes.
+fn write(file: &File, offset: usize, part: &[u8]) -> std::io::Result<u64> {
+    let (mut written, mut from) = (0, 0);
+    let is_zero = |at: usize| part[at..(at + PAGE).min(part.len())].iter().all(|&b| b == 0);
+    for at in (0..part.len()).step_by(PAGE).chain([part.len()]) {
+        if at == part.len() || is_zero(at) {
+            file.write_all_at(&part[from..at], (offset + from) as u64)?;
+            written += (at - from) as u64;
+            from = (at + PAGE).min(part.len());
+        }
+    }
+    Ok(written)
+}
+
 /// An anonymous file of zeros that takes no memory yet.
 fn blank(bytes: usize) -> std::io::Result<File> {
     step("snapshot.memfd")?;
@@ -248,13 +278,13 @@ mod tests {
         let image: Vec<u8> = (0..WASM_PAGE).map(|at| (at / PAGE) as u8 + 1).collect();
         let snapshot = Snapshot::take(&image, 0)?;
         let engine = Engine::default();
-        let restored = || {
+        let restored = |snapshot: &Snapshot| {
             let mut store = Store::new(&engine, ());
             let memory = Memory::new(&mut store, MemoryType::new(1, None))?;
             snapshot.restore(&mut store, memory)?;
             Ok::<_, wasmtime::Error>((store, memory))
         };
-        let (mut store, memory) = restored()?;
+        let (mut store, memory) = restored(&snapshot)?;
         assert!(written(memory.data(&store))?.is_empty());
         for page in [1, 2, 5] {
             memory.data_mut(&mut store)[page * PAGE + 7] = 99;
@@ -262,9 +292,15 @@ mod tests {
         snapshot.learn(memory.data(&store));
         memory.data_mut(&mut store)[9 * PAGE] = 99;
         snapshot.learn(memory.data(&store)); // once is enough
-        let (next, memory) = restored()?;
+        let (mut next, memory) = restored(&snapshot)?;
         assert_eq!(written(memory.data(&next))?, [1..3, 5..6]);
         assert!(memory.data(&next) == image);
+        memory.data_mut(&mut next)[3 * PAGE] = 77;
+        let last = Snapshot::take_last(memory.data_mut(&mut next), 0)?;
+        assert!(written(memory.data(&next))?.is_empty(), "its pages are given back");
+        let (end, memory) = restored(&last)?;
+        assert_eq!(memory.data(&end)[3 * PAGE], 77);
+        assert!(memory.data(&end)[4 * PAGE..] == image[4 * PAGE..]);
         Ok(())
     }
 }
