@@ -415,7 +415,10 @@ impl Desk {
                 self.role = Role::Serve; // as to later tasks of this guest
                 Ok(b"y")
             }
-            Role::Resume { guessed: true, .. } => Err(restart(Plan::Anew)),
+            // As long as its input can be rewound.
+            Role::Resume { guessed: true, .. } if channels.keeps_input() => {
+                Err(restart(Plan::Anew))
+            }
             Role::Resume { .. } => {
                 Err(lie("it asked for the snapshot of another command than it was given"))
             }
