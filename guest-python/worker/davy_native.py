@@ -16,7 +16,9 @@ def _files(entry):
     importer = sys.path_importer_cache.get(entry)
     if isinstance(importer, zipimport.zipimporter):
         prefix = importer.prefix
-        inside = (name[len(prefix) :] for name in importer._files if name.startswith(prefix))
+        # From 3.13 on the list is read when it is first asked for.
+        files = importer._get_files() if hasattr(importer, "_get_files") else importer._files
+        inside = (name[len(prefix) :] for name in files if name.startswith(prefix))
         return [name for name in inside if os.sep not in name]
     try:
         return os.listdir(entry or ".")
