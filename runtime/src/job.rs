@@ -147,13 +147,14 @@ impl Jobs {
 
     /// Of the snapshots of `worker`, the one whose command is in `input`.
     fn recognise(&self, worker: &Arc<str>, input: &[u8]) -> Option<(JobKey, Arc<Snapshot>)> {
-        let state = self.lock();
-        state.known.iter().find_map(|(key, (known, _))| match known {
+        let mut state = self.lock();
+        state.known.iter_mut().find_map(|(key, (known, at))| match known {
             Known::Ready { snapshot, command }
                 if key.worker == *worker
                     && command.len() >= LEAST_TO_KNOW
                     && memmem::find(input, command).is_some() =>
             {
+                *at = Instant::now();
                 Some((key.clone(), Arc::clone(snapshot)))
             }
             _ => None,
@@ -506,10 +507,27 @@ fn parse(request: &[u8]) -> Result<([u8; DIGEST], &[u8])> {
 
 #[cfg(test)]
 mod tests {
-    use super::{JobKey, Jobs, Known, MOST_KEPT};
+    use super::{JobKey, Jobs, Known, LEAST_TO_KNOW, MOST_KEPT};
     use crate::snapshot::Snapshot;
     use std::sync::Arc;
     use std::time::{Duration, Instant};
+
+    #[test]
+    fn what_is_recognised_is_in_use() -> std::io::Result<()> {
+        let jobs = Arc::new(Jobs::default());
+        let snapshot = Arc::new(Snapshot::take(&[1; 8192], 0)?);
+        let known = Known::Ready { snapshot, command: vec![7; LEAST_TO_KNOW] };
+        jobs.settle(&JobKey::of("w", [1; 32]), Some(known));
+        let input = [&[0; 9][..], &[7; LEAST_TO_KNOW]].concat();
+        std::thread::sleep(Duration::from_millis(2));
+        let before = Instant::now();
+        assert!(jobs.recognise(&"another".into(), &input).is_none());
+        assert!(jobs.recognise(&"w".into(), &input[1..input.len() - 1]).is_none());
+        assert!(jobs.recognise(&"w".into(), &input).is_some());
+        assert!(jobs.lock().sweep(Some(before)), "it was used since");
+        assert!(!jobs.lock().sweep(Some(Instant::now())));
+        Ok(())
+    }
 
     #[test]
     fn few_are_kept_and_none_that_is_unused() -> std::io::Result<()> {

@@ -138,8 +138,9 @@ impl Snapshot {
         for (number, part) in memory.chunks_mut(PART).enumerate() {
             content += write(&file, number * PART, part)?;
             if part.as_ptr().addr() % PAGE == 0 {
-                // SAFETY: `part` is borrowed exclusively and begins a page; whole pages of it get other
-                // bytes, zeros or those of the file that they are mapped from.
+                // SAFETY: `part` is borrowed exclusively, begins a page and is not read again here; only its
+                // whole pages are discarded. They stay mapped and readable, and hold zeros or what the file
+                // that they are mapped from holds: any bytes are valid, and no guest runs in them any more.
                 let _ = unsafe {
                     let whole = part.len() / PAGE * PAGE;
                     rustix::mm::madvise(part.as_mut_ptr().cast(), whole, Advice::LinuxDontNeed)
@@ -184,7 +185,8 @@ impl Snapshot {
         };
         mapped.map_err(|e| Fault::host(format!("mapping a snapshot: {e}")))?;
         // A model in memory that grows has a five hundredth of the faults. Without such pages all stays as it is.
-        // SAFETY: as above, of the rest of the reservation; it is advice, and changes no byte.
+        // SAFETY: the engine reserves RESERVATION bytes from `base` for this memory alone, and `bytes`
+        // is at most that, as wasm32 can address no more. Which size its pages have changes no byte.
         let _ = unsafe {
             let beyond = RESERVATION as usize - self.bytes;
             rustix::mm::madvise(base.byte_add(self.bytes), beyond, Advice::LinuxHugepage)
