@@ -128,6 +128,11 @@ SAID = {
         r"\[\['DavyArrowEvalPython'\], \['DavyMapInBatch'\], \['DavyMapInBatch'\]\] "
         r"\[\['ArrowEvalPython'\], \['MapInPandas'\], \['MapInArrow'\]\]"
     ),
+    "columnar.plans_make_rows_in_blocks_for_parents_that_compute_nothing": (
+        r"\{'driver': \['DavyColumnarToRow'\], 'renamed': \['DavyColumnarToRow'\], "
+        r"'shuffle': \['DavyColumnarToRow'\], 'computed': \['ColumnarToRow'\], "
+        r"'chained': \['DavyColumnarToRow', 'ColumnarToRow'\], 'nested': \['ColumnarToRow', 'ColumnarToRow'\]\}"
+    ),
     "columnar.plans_have_davys_nodes_of_groups": (
         r"\[\['DavyFlatMapGroups'\], \['DavyFlatMapGroups'\], \['DavyFlatMapCoGroups'\], "
         r"\['DavyFlatMapCoGroups'\], \['DavyAggregatePython'\]\] "

@@ -113,6 +113,21 @@ def plans_have_davys_nodes(spark):
 
 
 @case("no_aqe")
+def plans_make_rows_in_blocks_for_parents_that_compute_nothing(spark):
+    frame = spark.range(3).select("id", plus_one("id").alias("p"))
+    takers = {
+        "driver": frame,
+        "renamed": frame.select("p", col("id").alias("i")),
+        "shuffle": frame.repartition(2, "p"),
+        "computed": frame.selectExpr("p + 1"),
+        "chained": frame.select(plus_one(plus_one("p") + 1)),
+        "nested": frame.mapInArrow(identity, "a array<long>"),
+    }
+    made = {name: re.findall(r"\w*ColumnarToRow\b", _plan(taker)) for name, taker in takers.items()}
+    return _outcome(spark, str(made))
+
+
+@case("no_aqe")
 def plans_have_davys_nodes_of_groups(spark):
     frame = spark.range(3)
     groups, arrow = frame.groupBy("id"), frame.groupBy("id")

@@ -100,6 +100,7 @@ ARROW_MODULES = (
     "arrow_scalar",
     "columnar_random",
     "batches_compiled",
+    "rows_of_results",
     "groups_clustered",
     "grouped_random",
     "window_frames",

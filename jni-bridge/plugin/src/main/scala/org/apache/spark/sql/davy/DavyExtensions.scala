@@ -68,12 +68,12 @@ object DavyColumnarRule extends ColumnarRule {
 
   /** Spark has wrapped children that give rows: Davy's nodes take them as they are. */
   override def postColumnarTransitions: Rule[SparkPlan] = plan =>
-    plan.transform { case node: ColumnarPythonExec =>
+    DavyColumnarToRowExec.insert(plan.transform { case node: ColumnarPythonExec =>
       node.withNewChildren(node.children.map {
         case RowToColumnarExec(rows) => rows
         case columns                 => columns
       })
-    }
+    })
 
   private def served(stock: SparkPlan, ours: Either[String, SparkPlan]): SparkPlan = ours match {
     case Right(node) =>

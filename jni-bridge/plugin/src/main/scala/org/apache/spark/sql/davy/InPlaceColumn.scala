@@ -54,7 +54,8 @@ private[davy] object InPlaceColumn {
 private[davy] abstract class FixedColumn(v: BaseFixedWidthVector) extends InPlaceColumn(v) {
   private val values = v.getDataBufferAddress
   protected final def place(row: Int, width: Int): Long = {
-    check(row)
+    // Spark asks for nulls first, except where a schema says that there are none. Arrow's words.
+    if (isNullAt(row)) throw new IllegalStateException("Value at index is null")
     values + row.toLong * width
   }
 }
