@@ -145,7 +145,9 @@ SAID = {
     "columnar.plans_have_davys_nodes_of_table_functions": (
         r"\[(\['DavyUdtfPython'\](, )?){3}\] \[(\['ArrowEvalPythonUDTF'\](, )?){3}\] \[0, 1, 2\]"
     ),
-    "columnar.functions_without_arguments": r"\['ArrowEvalPythonUDTF'\] \[\(1,\)\]",
+    "columnar.functions_without_arguments": (
+        r"\['ArrowEvalPythonUDTF'\] \['a function without arguments'\] \[\(1,\)\]"
+    ),
     "columnar.no_stream_is_written_of_windows": r"\[False, False\] \[True, True\]",
     "columnar.no_stream_is_read_of_table_functions": r"\[0\] \[True\]",
     "columnar.figures_of_windows_and_table_functions": (
@@ -153,12 +155,16 @@ SAID = {
         r"\('DavyUdtfPython', \[20000, 2, [1-9]\d{1,3}\], 40000, True\)\]"
     ),
     "columnar.no_stream_is_read_of_groups": r"\{0\}",
+    "columnar.plans_say_what_was_left_and_why": (
+        r"\[\['a column of type interval'\], \['a column of type interval'\], "
+        r"\['a function without arguments'\], \[\]\] \[\[\], \[\], \[\], \[\]\]"
+    ),
     "columnar.plans_name_the_functions": (
         r".*DavyArrowEvalPython \[plus_one\(id#\w+\)#\w+\], SQL_SCALAR_PANDAS_UDF, through linear memory"
     ),
     "columnar.no_stream_is_read": r"\{0\} \{True\}",
     "columnar.types_that_arrow_does_not_hold": (
-        r"\['ArrowEvalPython'\] \[\(0, 1, '1 months'\), \(1, 2, '1 months 1 days'\), \(2, 3, '1 months 2 days'\)\]"
+        r"\['ArrowEvalPython'\] \['a column of type interval'\] \[\(0, 1, '1 months'\), \(1, 2, '1 months 1 days'\), \(2, 3, '1 months 2 days'\)\]"
     ),
     "columnar.nothing_is_left_of_rows_that_multiply": r"\[1, 0, 1, 0, True, 0, 8000\]",
     "columnar.nothing_is_left_allocated": (

@@ -4,7 +4,7 @@ import re
 
 import pandas as pd
 from pyspark.sql import Window
-from pyspark.sql.functions import col, pandas_udf, udtf
+from pyspark.sql.functions import col, pandas_udf, udf, udtf
 from pyspark.sql.types import LongType, StructField, StructType
 
 from harness.registry import case
@@ -73,6 +73,11 @@ def _plan(frame):
 def _nodes(frame):
     words = _plan(frame).replace("(", " ").replace("!", " ").split()  # "!" is Spark's own mark
     return [word for word in dict.fromkeys(words) if word in NODES]
+
+
+def _reasons(frame):
+    """Why nodes of the plan were left to the byte channel."""
+    return re.findall(r"DavyByteChannel (.+)", _plan(frame))
 
 
 def _outcome(spark, said):
@@ -200,7 +205,7 @@ def functions_without_arguments(spark):
             yield (1,)
 
     query = Once()
-    return _outcome(spark, f"{_nodes(query)} {[tuple(r) for r in query.collect()]}")
+    return _outcome(spark, f"{_nodes(query)} {_reasons(query)} {[tuple(r) for r in query.collect()]}")
 
 
 @case("no_aqe")
@@ -278,6 +283,28 @@ def plans_name_the_functions(spark):
     return _outcome(spark, next(line for line in text.splitlines() if "DavyArrowEvalPython" in line))
 
 
+@case("no_aqe")
+def plans_say_what_was_left_and_why(spark):
+    """Each reason once, above Spark's node; with the path turned off, plans are Spark's."""
+
+    def whole(group):
+        return group
+
+    def none():
+        return 1
+
+    interval = spark.range(3).selectExpr("id", "make_interval(0, 1, 0, cast(id as int)) as i").repartition(1)
+    frames = [
+        interval.select(pandas_udf(whole, "long")("id"), "i"),
+        interval.groupBy("id").applyInPandas(lambda group: group[["id"]], "id long"),
+        spark.range(3).select(udf(none, "long", useArrow=True)()),
+        spark.range(3).select(plus_one("id")),
+    ]
+    return _outcome(
+        spark, f"{[_reasons(f) for f in frames]} {_without(spark, lambda: [_reasons(f.select('*')) for f in frames])}"
+    )
+
+
 @case()
 def no_stream_is_read(spark):
     frame = spark.range(0, 3, 1, 1).select(readers("id"))
@@ -329,12 +356,12 @@ def limits_in_the_figures_of_a_node(spark):
     return _outcome(spark, str(said))
 
 
-@case()
+@case("no_aqe")
 def types_that_arrow_does_not_hold(spark):
     """The node stays Spark's, and the result is right."""
     frame = spark.range(3).selectExpr("id", "make_interval(0, 1, 0, cast(id as int)) as i").repartition(1)
     query = frame.select("id", plus_one("id").alias("y"), col("i").cast("string")).sort("id")
-    return _outcome(spark, f"{_nodes(query)} {[tuple(r) for r in query.collect()]}")
+    return _outcome(spark, f"{_nodes(query)} {_reasons(query)} {[tuple(r) for r in query.collect()]}")
 
 
 @case("small_batches")

@@ -16,7 +16,6 @@ import org.apache.spark.sql.catalyst.rules.Rule
 import org.apache.spark.sql.execution._
 import org.apache.spark.sql.execution.python._
 import org.apache.spark.sql.internal.SQLConf
-import org.slf4j.LoggerFactory
 
 /** Davy's part of the planner; the plugin puts it into `spark.sql.extensions`. */
 final class DavyExtensions extends (SparkSessionExtensions => Unit) {
@@ -27,7 +26,6 @@ final class DavyExtensions extends (SparkSessionExtensions => Unit) {
 /** Replaces Spark's nodes for Arrow functions by Davy's, which pass batches through memory. */
 object DavyColumnarRule extends ColumnarRule {
   val Key = "spark.davy.columnar"
-  private val log = LoggerFactory.getLogger("davy.DavyColumnarRule")
 
   // Newer than the Spark that this is compiled against.
   private val ScalarArrow = 250
@@ -46,7 +44,8 @@ object DavyColumnarRule extends ColumnarRule {
   override def preColumnarTransitions: Rule[SparkPlan] = plan => {
     if (!SQLConf.get.getConfString(Key, "true").toBoolean) plan
     else
-      plan.transform {
+      // From the leaves: what is left below its reason is not looked at again.
+      plan.transformUp {
         case node: ArrowEvalPythonExec => served(node, scalar(node))
         case node: MapInPandasExec     =>
           served(node, map(node, node.func, SQL_MAP_PANDAS_ITER_UDF, node.isBarrier, node.profile))
@@ -79,9 +78,7 @@ object DavyColumnarRule extends ColumnarRule {
     case Right(node) =>
       node.copyTagsFrom(stock)
       node
-    case Left(reason) =>
-      log.info(s"${stock.nodeName} stays with the byte channel: $reason")
-      stock
+    case Left(reason) => DavyByteChannelExec(reason, stock)
   }
 
   private def scalar(node: ArrowEvalPythonExec): Either[String, SparkPlan] =
@@ -228,7 +225,10 @@ object DavyColumnarRule extends ColumnarRule {
     } yield ()
 
   private def version: Either[String, Unit] =
-    check(SPARK_VERSION.startsWith("4.3."), s"Spark $SPARK_VERSION; 4.3 was compared")
+    check(
+      SPARK_VERSION.startsWith("4.3."),
+      s"batches go through memory on Spark 4.3, and this is $SPARK_VERSION"
+    )
 
   private def types(what: String, kinds: Seq[org.apache.spark.sql.types.DataType]) =
     kinds.find(!ArrowSchemas.holds(_)) match {
