@@ -12,6 +12,7 @@ import org.apache.arrow.vector.types.pojo.Schema
 import org.apache.spark.{SparkEnv, TaskContext}
 import org.apache.spark.api.python._
 import org.apache.spark.sql.execution.metric.SQLMetric
+import org.apache.spark.sql.execution.python.FunctionResults
 
 /**
  * Runs an Arrow function in a sandbox: the command, exceptions, accumulators and the end go through
@@ -56,6 +57,10 @@ private[davy] final class BatchRunner(
   def tracebackWithLocals: Boolean = stock.get("tracebackWithLocals", false)
   def runnerConf: Map[String, String] = stock.get("runnerConf", Map.empty[String, String])
   def evalConf: Map[String, String] = stock.get("evalConf", Map.empty[String, String])
+
+  /** Runs the function in this task. */
+  def results(input: Iterator[Input], context: TaskContext): Iterator[OutputBatch] =
+    new FunctionResults(compute(input, context.partitionId(), context))
 
   private var withdrawn = false
   private var before: Option[Figures] = None

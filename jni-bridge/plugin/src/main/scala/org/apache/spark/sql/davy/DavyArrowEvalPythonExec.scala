@@ -86,7 +86,7 @@ private[davy] final case class ScalarStage(
       metrics
     )
     val all = Iterator.single(Group(Seq(batches)))
-    def results = runner.compute(all, context.partitionId(), context)
+    def results = runner.results(all, context)
     new JoinedBatches(results, sent, own, ScalarStage.types(output.drop(own)), allocator, context)
   }
 }

@@ -150,6 +150,6 @@ private[davy] final class GroupedTask(run: GroupedRun, val context: TaskContext)
       allocator,
       run.metrics
     )
-    runner.compute(groups, context.partitionId(), context)
+    runner.results(groups, context)
   }
 }

@@ -27,7 +27,8 @@ case class DavyMapInBatchExec(
 
   override protected def doExecuteColumnar(): RDD[ColumnarBatch] = {
     // A setting that Spark 4.0 has not.
-    val validates = conf.getClass.getMethod("pysparkArrowValidateSchema").invoke(conf) == true
+    val setting = conf.getClass.getMethods.find(_.getName == "pysparkArrowValidateSchema")
+    val validates = setting.exists(_.invoke(conf) == true)
     val stage = MapStage(
       func,
       child.output,

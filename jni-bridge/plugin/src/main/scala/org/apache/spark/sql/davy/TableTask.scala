@@ -42,6 +42,6 @@ private[davy] object TableTask {
       allocator,
       metrics
     )
-    runner.compute(Iterator.single(Group(Seq(batches))), context.partitionId(), context)
+    runner.results(Iterator.single(Group(Seq(batches))), context)
   }
 }

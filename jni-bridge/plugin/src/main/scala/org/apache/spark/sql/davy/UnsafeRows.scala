@@ -56,7 +56,10 @@ private[davy] final class UnsafeRows(
     while (at == rows && batches.hasNext) {
       batch = batches.next()
       columns = places.zip(wanted).map { case (place, of) =>
-        RowField.of(batch.column(place).asInstanceOf[ArrowColumnVector].getValueVector, of.nullable)
+        val column = batch.column(place).asInstanceOf[ArrowColumnVector]
+        // Functions may give other types than they said: Spark's projection has the words for it.
+        if (alike(column.dataType, of.dataType)) RowField.of(column.getValueVector, of.nullable)
+        else null
       }
       blocks = !columns.contains(null)
       val wereEven = even
@@ -141,6 +144,12 @@ private[davy] final class UnsafeRows(
 }
 
 private[davy] object UnsafeRows {
+
+  private def alike(actual: DataType, said: DataType): Boolean = (actual, said) match {
+    case (_: StringType, _: StringType)                       => true
+    case (_: YearMonthIntervalType, _: YearMonthIntervalType) => true
+    case _                                                    => actual == said
+  }
 
   /** Of a block: small enough for the processor's cache. */
   private val Rows = 4096

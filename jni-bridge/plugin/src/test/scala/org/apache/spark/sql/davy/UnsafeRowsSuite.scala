@@ -4,6 +4,7 @@ import scala.jdk.CollectionConverters._
 import scala.util.Random
 
 import org.apache.arrow.vector.{FieldVector, VectorSchemaRoot}
+import org.apache.spark.SparkUnsupportedOperationException
 import org.apache.spark.sql.catalyst.InternalRow
 import org.apache.spark.sql.catalyst.expressions._
 import org.apache.spark.sql.catalyst.util.ArrayData
@@ -79,14 +80,27 @@ class UnsafeRowsSuite extends munit.FunSuite {
     }
   }
 
-  test("a null where Spark believes that there is none is read as Spark reads it") {
+  test("a null where Spark believes that there is none is Spark's to refuse") {
     val believed = Seq(AttributeReference("n", LongType, nullable = false)())
-    compare(Shape("", Seq(LongType), Seq(100)), believed, believed)
+    val gaps = batch(Shape("", Seq(LongType), Nil, nulls = 1), believed, 3)
+    val rows = new UnsafeRows(Iterator(gaps), believed, believed, 0)
+    assertEquals(intercept[IllegalStateException](rows.next()).getMessage, "Value at index is null")
+    gaps.close()
+  }
+
+  test("a column of another type than was said is Spark's to refuse") {
+    val columns = Seq(AttributeReference("n", IntegerType)())
+    val wider =
+      batch(Shape("", Seq(LongType), Nil, nulls = 0), Seq(AttributeReference("n", LongType)()), 5)
+    val rows = new UnsafeRows(Iterator(wider), columns, columns, 0)
+    val error = intercept[SparkUnsupportedOperationException](rows.next())
+    assert(error.getMessage.contains("getInt"), error.getMessage)
+    wider.close()
   }
 
   for (kind <- Seq(LongType, StringType)) test(s"a column of $kind that was closed gives no rows") {
     val columns = Seq(AttributeReference("n", kind)())
-    val closed = batch(Shape("", Seq(kind), Nil), columns, 5000)
+    val closed = batch(Shape("", Seq(kind), Nil, nulls = 0), columns, 5000)
     val rows = new UnsafeRows(Iterator(closed), columns, columns, 0)
     rows.next()
     closed.close()
