@@ -11,7 +11,10 @@ from harness import registry
 from harness.launch import DAVY, STOCK, run_cases
 
 VERSIONS = ("4.1.4", "4.2.1")
-MODULES = ("rdd", "shared_state", "udf_shapes", "udtf", "pandas_scalar", "pandas_grouped")
+MODULES = (
+    *("rdd", "shared_state", "udf_shapes", "udtf", "pandas_scalar", "pandas_map", "pandas_grouped", "arrow_grouped"),
+    *("arrow_scalar", "arrow_udf_types", "arrow_udf_wrong", "arrow_udtf", "groups_clustered", "window_frames"),
+)
 
 
 def main() -> int:

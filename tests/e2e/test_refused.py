@@ -164,7 +164,8 @@ SAID = {
     ),
     "columnar.no_stream_is_read": r"\{0\} \{True\}",
     "columnar.types_that_arrow_does_not_hold": (
-        r"\['ArrowEvalPython'\] \['a column of type interval'\] \[\(0, 1, '1 months'\), \(1, 2, '1 months 1 days'\), \(2, 3, '1 months 2 days'\)\]"
+        r"\['ArrowEvalPython'\] \['a column of type interval'\] "
+        r"\[\(0, 1, '1 months'\), \(1, 2, '1 months 1 days'\), \(2, 3, '1 months 2 days'\)\]"
     ),
     "columnar.nothing_is_left_of_rows_that_multiply": r"\[1, 0, 1, 0, True, 0, 8000\]",
     "columnar.nothing_is_left_allocated": (

@@ -32,6 +32,13 @@ object DavyColumnarRule extends ColumnarRule {
   private val ScalarArrowIter = 251
   private val Aggregate = "ArrowAggregatePythonExec"
   private val Window = "ArrowWindowPythonExec"
+  // Spark 4.0's.
+  private val Older = Set("AggregateInPandasExec", "WindowInPandasExec")
+
+  // The versions on which nodes were compared with stock; before these, tables of groups come otherwise.
+  private val All = Seq("4.2", "4.3")
+  private val OneTable = "4.1" +: All
+  private val Ungrouped = "4.0" +: OneTable
 
   private val Scalar = Set(
     SQL_ARROW_BATCHED_UDF,
@@ -62,6 +69,7 @@ object DavyColumnarRule extends ColumnarRule {
         case node: ArrowEvalPythonUDTFExec                    => served(node, udtf(node))
         case node if node.getClass.getSimpleName == Aggregate => served(node, aggregate(node))
         case node if node.getClass.getSimpleName == Window    => served(node, window(node))
+        case node if Older(node.getClass.getSimpleName) => served(node, version().map(_ => node))
       }
   }
 
@@ -84,7 +92,7 @@ object DavyColumnarRule extends ColumnarRule {
   private def scalar(node: ArrowEvalPythonExec): Either[String, SparkPlan] =
     for {
       _ <- check(Scalar(node.evalType), s"the kind ${node.evalType}")
-      _ <- common(node.child)
+      _ <- common(node.child, Ungrouped)
       inputs = ScalarStage.inputs(node.udfs)
       _ <- check(inputs.nonEmpty, "a function without arguments")
       _ <- types("an argument", inputs.map(_.dataType))
@@ -101,7 +109,7 @@ object DavyColumnarRule extends ColumnarRule {
       barrier: Boolean,
       profile: Option[org.apache.spark.resource.ResourceProfile]
   ): Either[String, SparkPlan] =
-    tables(node).map { _ =>
+    tables(node, Ungrouped).map { _ =>
       val settings = StockSettings.of(node, evalType, node.conf, Map.empty)
       val udf = func.asInstanceOf[PythonUDF]
       DavyMapInBatchExec(udf, node.output, node.child, barrier, profile, settings)
@@ -113,7 +121,7 @@ object DavyColumnarRule extends ColumnarRule {
       grouping: Seq[Attribute],
       struct: Boolean
   ): Either[String, SparkPlan] =
-    tables(node).map { _ =>
+    tables(node, OneTable).map { _ =>
       val settings = StockSettings.of(node, evalType(node), node.conf, Map.empty)
       val udf = func.asInstanceOf[PythonUDF]
       val (child, clusters) = unsorted(node.child, grouping, Nil, settings)
@@ -153,7 +161,7 @@ object DavyColumnarRule extends ColumnarRule {
     val kind = node.productElement(4).asInstanceOf[Int]
     val call = AggregateCall.of(aggregates)
     for {
-      _ <- version
+      _ <- version()
       _ <- check(!grouping.exists(_.metadata.contains(SessionWindow.marker)), "a session window")
       _ <- check(call.inputs.nonEmpty, "a function without arguments")
       _ <- types("an argument", call.inputs.map(_.dataType))
@@ -175,7 +183,7 @@ object DavyColumnarRule extends ColumnarRule {
     val functions = WindowFrames.functions(expressions)
     val call = AggregateCall.of(functions)
     for {
-      _ <- version
+      _ <- version()
       _ <- check(call.inputs.nonEmpty, "a function without arguments")
       _ <- types("an argument", call.inputs.map(_.dataType))
       _ <- types("a result", functions.map(_.dataType))
@@ -190,7 +198,7 @@ object DavyColumnarRule extends ColumnarRule {
   private def udtf(node: ArrowEvalPythonUDTFExec): Either[String, SparkPlan] = {
     val inputs = UdtfStage.inputs(node.udtf)
     for {
-      _ <- version
+      _ <- version()
       _ <- check(inputs.nonEmpty, "a function without arguments")
       _ <- types("an argument", inputs.map(_.dataType))
       _ <- types("a result", node.resultAttrs.map(_.dataType))
@@ -211,23 +219,27 @@ object DavyColumnarRule extends ColumnarRule {
     node.getClass.getMethod("pythonEvalType").invoke(node).asInstanceOf[Int]
 
   /** Of nodes that get and give whole tables. */
-  private def tables(node: SparkPlan): Either[String, Unit] =
+  private def tables(
+      node: SparkPlan,
+      versions: Seq[String] = All
+  ): Either[String, Unit] =
     for {
-      _ <- node.children.map(common).find(_.isLeft).getOrElse(Right(()))
+      _ <- node.children.map(common(_, versions)).find(_.isLeft).getOrElse(Right(()))
       _ <- check(node.children.forall(_.output.nonEmpty), "no columns")
       _ <- types("a result", node.output.map(_.dataType))
     } yield ()
 
-  private def common(child: SparkPlan): Either[String, Unit] =
+  private def common(child: SparkPlan, versions: Seq[String]): Either[String, Unit] =
     for {
-      _ <- version
+      _ <- version(versions)
       _ <- types("a column", child.output.map(_.dataType))
     } yield ()
 
-  private def version: Either[String, Unit] =
+  /** Of these, the nodes were compared with stock. */
+  private def version(served: Seq[String] = All): Either[String, Unit] =
     check(
-      SPARK_VERSION.startsWith("4.3."),
-      s"batches go through memory on Spark 4.3, and this is $SPARK_VERSION"
+      served.exists(v => SPARK_VERSION.startsWith(s"$v.")),
+      s"Spark $SPARK_VERSION; through memory such batches go on ${served.mkString(", ")}"
     )
 
   private def types(what: String, kinds: Seq[org.apache.spark.sql.types.DataType]) =

@@ -20,7 +20,7 @@ private[davy] final case class StockSettings(
     conf: Map[String, String],
     metrics: Map[String, SQLMetric],
     jobArtifact: Option[String],
-    last: Option[String]
+    further: Seq[Option[String]]
 )
 
 private[davy] object StockSettings {
@@ -38,14 +38,16 @@ private[davy] object StockSettings {
       conf.arrowUseLargeVarTypes,
       ArrowPythonRunner.getPythonRunnerConfMap(conf),
       metrics,
-      field(node, "jobArtifactUUID"),
-      field(node, "sessionUUID")
+      field(node, "jobArtifactUUID").flatten,
+      // The session since Spark 4.1, the profiler before Spark 4.2.
+      field(node, "sessionUUID").toSeq :+ conf.pythonUDFProfiler
     )
 
-  private def field(node: AnyRef, name: String): Option[String] = {
+  /** None if this version's node has no such field. */
+  private def field(node: AnyRef, name: String): Option[Option[String]] = {
     val kinds = Iterator.iterate[Class[_]](node.getClass)(_.getSuperclass).takeWhile(_ != null)
     val found = kinds.flatMap(_.getDeclaredFields).find(_.getName.endsWith(name))
-    found.flatMap { field =>
+    found.map { field =>
       field.setAccessible(true)
       field.get(node).asInstanceOf[Option[String]]
     }
@@ -103,20 +105,8 @@ private[davy] object StockRunner {
       arguments: Array[Array[ArgumentMetadata]],
       schema: StructType,
       s: StockSettings
-  ): StockRunner = new StockRunner(
-    new ArrowPythonWithNamedArgumentRunner(
-      funcs,
-      s.evalType,
-      arguments,
-      schema,
-      s.timeZone,
-      s.largeVarTypes,
-      s.conf,
-      s.metrics,
-      s.jobArtifact,
-      s.last
-    )
-  )
+  ): StockRunner =
+    make(classOf[ArrowPythonWithNamedArgumentRunner], s, funcs, kind(s), arguments, schema)
 
   /** @param offsets of the one struct of a map; of keys and columns of groups */
   def table(
@@ -124,20 +114,8 @@ private[davy] object StockRunner {
       offsets: Array[Int],
       schema: StructType,
       s: StockSettings
-  ): StockRunner = new StockRunner(
-    new ArrowPythonRunner(
-      one(func),
-      s.evalType,
-      Array(offsets),
-      schema,
-      s.timeZone,
-      s.largeVarTypes,
-      s.conf,
-      s.metrics,
-      s.jobArtifact,
-      s.last
-    )
-  )
+  ): StockRunner =
+    make(classOf[ArrowPythonRunner], s, one(func), kind(s), Array(offsets), schema)
 
   def cogrouped(
       func: PythonUDF,
@@ -145,44 +123,31 @@ private[davy] object StockRunner {
       left: StructType,
       right: StructType,
       s: StockSettings
-  ): StockRunner = new StockRunner(
-    new CoGroupedArrowPythonRunner(
-      one(func),
-      s.evalType,
-      Array(offsets),
-      left,
-      right,
-      s.timeZone,
-      s.largeVarTypes,
-      s.conf,
-      s.metrics,
-      s.jobArtifact,
-      s.last
-    )
-  )
+  ): StockRunner =
+    make(classOf[CoGroupedArrowPythonRunner], s, one(func), kind(s), Array(offsets), left, right)
 
-  /** Newer Spark has one parameter more. */
   def udtf(
       udtf: PythonUDTF,
       arguments: Array[ArgumentMetadata],
       schema: StructType,
       s: StockSettings
+  ): StockRunner = make(classOf[ArrowPythonUDTFRunner], s, udtf, kind(s), arguments, schema)
+
+  private def kind(s: StockSettings): AnyRef = Int.box(s.evalType)
+
+  /** What follows the settings differs between versions of Spark, in number at least. */
+  private def make(
+      runner: Class[_ <: BasePythonRunner[_, _]],
+      s: StockSettings,
+      first: AnyRef*
   ): StockRunner = {
-    val make = classOf[ArrowPythonUDTFRunner].getConstructors.head
-    val args = Seq[AnyRef](
-      udtf,
-      Int.box(s.evalType),
-      arguments,
-      schema,
-      s.timeZone,
-      Boolean.box(s.largeVarTypes),
-      s.conf,
-      s.metrics,
-      s.jobArtifact,
-      s.last
+    val large = Boolean.box(s.largeVarTypes)
+    val rest = Seq[AnyRef](s.timeZone, large, s.conf, s.metrics, s.jobArtifact) ++ s.further
+    val constructor = runner.getConstructors.head
+    val args = (first ++ rest).take(constructor.getParameterCount)
+    new StockRunner(
+      unwrapped(constructor.newInstance(args: _*)).asInstanceOf[BasePythonRunner[_, _]]
     )
-    val runner = unwrapped(make.newInstance(args.take(make.getParameterCount): _*))
-    new StockRunner(runner.asInstanceOf[ArrowPythonUDTFRunner])
   }
 
   private def one(func: PythonUDF): Seq[(ChainedPythonFunctions, Long)] =
