@@ -80,7 +80,10 @@ private[davy] object RowField {
       }
 }
 
-/** Values that fill the 8 bytes of a field from its low end, the rest being 0. */
+/**
+ * Values that fill the 8 bytes of a field from its low end, the rest being 0. Each width has a loop of
+ * its own: a call for each value would cost more than all else that is done with it.
+ */
 private abstract class WordField(v: BaseFixedWidthVector) extends RowField(v) {
   protected final val from = v.getDataBufferAddress
 }
