@@ -30,8 +30,11 @@ pub(crate) fn fill_array(
     let mut buffer = [0u8; STEP];
     let wanted = length.min(STEP);
     let Some(n) = read(&mut buffer[..wanted]) else { return Ok(None) };
-    // SAFETY: u8 and i8 have the same size and alignment, and every bit pattern is valid for both.
-    let signed = unsafe { std::slice::from_raw_parts(buffer.as_ptr().cast::<i8>(), n) };
+    // What `read` says is believed only as far as the part that it was given.
+    let got = &buffer[..wanted][..n];
+    // SAFETY: `got` is initialised and borrowed for as long as `signed`; u8 and i8 have the same size and
+    // alignment, and every bit pattern is valid for both.
+    let signed = unsafe { std::slice::from_raw_parts(got.as_ptr().cast::<i8>(), got.len()) };
     array.set_region(env, offset, signed)?;
     Ok(Some(n))
 }
@@ -48,7 +51,8 @@ pub(crate) fn drain_array(
     let mut signed = [0i8; STEP];
     let part = &mut signed[..length.min(STEP)];
     array.get_region(env, offset, part)?;
-    // SAFETY: as above.
+    // SAFETY: `part` is initialised and borrowed for as long as `bytes`; i8 and u8 have the same size and
+    // alignment, and every bit pattern is valid for both.
     let bytes = unsafe { std::slice::from_raw_parts(part.as_ptr().cast::<u8>(), part.len()) };
     Ok(write(bytes))
 }
