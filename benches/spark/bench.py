@@ -20,6 +20,7 @@ import json
 import os
 import pathlib
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -104,7 +105,15 @@ def parts(rounds: list[dict]) -> str:
     return "\n".join(lines)
 
 
+def stop(*_) -> None:
+    """Spark's processes are in sessions of their own, and would go on."""
+    launch.stop_programs()
+    raise SystemExit("error: stopped")
+
+
 def main() -> None:
+    for how in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(how, stop)
     parser = argparse.ArgumentParser()
     parser.add_argument("suite", nargs="?", default="pickled", choices=PROGRAMS)
     parser.add_argument("--rounds", type=int, default=5)
