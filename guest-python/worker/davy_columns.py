@@ -137,6 +137,20 @@ def _array(pa, kind, numbers, buffers):
     return pa.Array.from_buffers(kind, length, own, nulls, 0, children)
 
 
+def _row_bytes(pa, kinds):
+    """Bytes of a row of these fields; None if not all have the same."""
+    total = 0
+    for kind in (field.type for field in kinds):
+        try:
+            own = _row_bytes(pa, kind) if pa.types.is_struct(kind) else (kind.bit_width + 7) // 8
+        except ValueError:
+            own = None
+        if own is None:
+            return None
+        total += own
+    return total
+
+
 class _Results:
     """The stream of results; its first batch decides the schema."""
 
@@ -158,6 +172,7 @@ class _Results:
             return
         stream.write(struct.pack(">I", _SCHEMA))
         self._place = pa.allocate_buffer(_ARRAY)
+        self._row_bytes = _row_bytes(pa, schema)
 
     def write(self, batch):
         if self._ipc is not None:
@@ -165,14 +180,18 @@ class _Results:
         if not batch.schema.equals(self._schema):
             # As Arrow's own writer says it.
             raise self._pa.ArrowInvalid("Tried to write record batch with different schema")
-        if _pack is None or batch.nbytes >= _HELD_BYTES:
+        if _pack is None:
+            return self._give(batch)
+        # Asking pyarrow costs more than many a small batch's function.
+        size = batch.nbytes if self._row_bytes is None else batch.num_rows * self._row_bytes
+        if size >= _HELD_BYTES:
             self.give()
             return self._give(batch)
         # As many small results as there are slices of the pack: one hand-over for all, but nobody waits for it long.
         if not self._held:
             self._since = time.monotonic()
         self._held.append(batch)
-        self._bytes += batch.nbytes
+        self._bytes += size
         full = self._bytes >= _HELD_BYTES or len(self._held) >= _HELD
         if full or time.monotonic() - self._since > _HELD_SECONDS:
             self.give()

@@ -68,6 +68,9 @@ wrong_shape: np.arange(3) + np.arange(2)
 wrong_type: np.array([1]) + "a"
 singular: np.linalg.inv(np.zeros((2, 2)))
 index_error: np.arange(3)[5]
+exponentials: [[f"{v:.12g}" for v in np.exp(x)] for x in (np.array([0.0, -0.0, 1, -1, np.inf, -np.inf, np.nan, 709.7, 709.8, -745.1, -745.2, 1e-300, 703.9, -704.1]), np.arange(10.0)[::3], np.arange(7.0) * -100)]
+exponentials_anywhere: np.array_equal(np.exp(np.arange(20.0)[::2]), np.exp(np.arange(20.0))[::2]), (lambda x: np.array_equal(np.exp(x), np.exp(x, out=x)))(np.linspace(-800, 800, 101)), (lambda x: np.array_equal(np.exp(x[:-1]), np.exp(x[:-1], out=x[1:])))(np.linspace(-5, 5, 11))
+blocked_products: [((a[:m, :n] @ b[:n, :p]).sum(), (a[:n, :m].T @ b[:n, :p][:, ::-1])[-1].tolist()[:4]) for t in ("f8", "f4") for a in [np.arange(10**6, dtype=t).reshape(1000, 1000) % 7] for b in [np.arange(10**6, dtype=t).reshape(1000, 1000) % 5] for m, n, p in ((4, 4, 4), (5, 7, 9), (34, 400, 13), (6, 385, 320))]
 """.strip()  # noqa: E501
 
 PANDAS = """

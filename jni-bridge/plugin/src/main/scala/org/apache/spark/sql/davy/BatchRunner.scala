@@ -114,10 +114,13 @@ private[davy] final class BatchRunner(
     private def writeFrame(out: DataOutputStream): Boolean = table match {
       case Some((wire, batches)) if hasNext(batches) =>
         val batch = timed(batches.next())
-        if (apart) {
+        val slices = batch.slices
+        if (apart || slices.length > 1) {
           send(out, wire, batch, BatchRunner.Pack)
-          out.writeInt(BatchRunner.Slice)
-          out.writeInt(batch.rows)
+          slices.foreach { rows =>
+            out.writeInt(BatchRunner.Slice)
+            out.writeInt(rows)
+          }
         } else send(out, wire, batch, BatchRunner.Batch)
         true
       case Some(_) =>

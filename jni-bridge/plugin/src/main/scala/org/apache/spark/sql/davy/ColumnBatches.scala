@@ -15,7 +15,8 @@ private[davy] final class ColumnBatches(
     columns: Iterator[ColumnarBatch],
     shape: BatchShape,
     limits: BatchLimits,
-    allocator: BufferAllocator
+    allocator: BufferAllocator,
+    together: Boolean
 ) extends Iterator[InputBatch] {
   // Valid until the next one is asked for.
   private var current: ColumnarBatch = _
@@ -31,7 +32,7 @@ private[davy] final class ColumnBatches(
 
   override def next(): InputBatch = {
     if (!hasNext) throw new NoSuchElementException
-    val filler = BatchFiller(shape, limits, allocator)
+    val filler = BatchFiller(shape, limits, allocator, together)
     try {
       while (filler.room > 0 && hasNext) {
         val rows = math.min(filler.room, current.numRows - at)
@@ -58,7 +59,7 @@ private[davy] object ColumnBatches {
   def of(child: SparkPlan, stage: Gathering): RDD[InputBatch] =
     child.executeColumnar().mapPartitionsInternal { columns =>
       val allocator = ArrowSchemas.allocator(TaskContext.get())
-      new ColumnBatches(columns, stage.shape, stage.limits, allocator)
+      new ColumnBatches(columns, stage.shape, stage.limits, allocator, stage.together)
     }
 
   private def isNumber(kind: DataType): Boolean = kind match {

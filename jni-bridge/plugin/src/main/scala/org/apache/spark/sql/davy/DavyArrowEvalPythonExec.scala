@@ -57,6 +57,7 @@ private[davy] final case class ScalarStage(
     metrics: ColumnMetrics
 ) extends BatchStage {
   private val places = ArgumentPlaces(ScalarStage.inputs(udfs), childOutput)
+  override def together: Boolean = true
   override def computed: Seq[Expression] = places.computed
 
   private def own = childOutput.length

@@ -67,6 +67,7 @@ private[davy] final case class MapStage(
   }
   @transient private lazy val schema = ArrowSchemas.of(wrapped, settings)
 
+  override def together: Boolean = true
   override def computed: Seq[Expression] = Nil
   override def shape: BatchShape = TableTask.shape(schema, struct = true)
 

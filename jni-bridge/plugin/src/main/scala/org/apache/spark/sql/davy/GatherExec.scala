@@ -20,6 +20,9 @@ private[davy] trait Gathering extends Serializable {
   def computed: Seq[Expression]
   def limits: BatchLimits
 
+  /** Whether several of Spark's batches may become one here, if they are small. */
+  def together: Boolean = false
+
   /** The batches' columns. Asked for in the task. */
   def shape: BatchShape
 }
@@ -131,7 +134,7 @@ private[davy] object GatherExec {
           projection.target(new SpecificInternalRow(stage.computed.map(_.dataType)))
         }
       val allocator = ArrowSchemas.allocator(context)
-      new InputBatches(rows, stage.shape, extra, stage.limits, allocator)
+      new InputBatches(rows, stage.shape, extra, stage.limits, allocator, together = stage.together)
     }
 
   /** As Spark asks before it compiles an operator. */
@@ -174,7 +177,7 @@ final class Gatherer(stage: Gathering) {
 
   /** The batch that gets the next row. */
   def filler(): BatchFiller = {
-    if (current == null) current = BatchFiller(shape, stage.limits, allocator)
+    if (current == null) current = BatchFiller(shape, stage.limits, allocator, stage.together)
     current
   }
 

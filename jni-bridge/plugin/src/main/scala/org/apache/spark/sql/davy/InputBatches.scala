@@ -6,8 +6,21 @@ import org.apache.arrow.vector.types.pojo.Field
 import org.apache.spark.sql.catalyst.InternalRow
 import org.apache.spark.sql.vectorized.ColumnarBatch
 
-/** Columns of some rows, in host memory. */
-private[davy] final class InputBatch(val columns: Array[FieldVector], val rows: Int) {
+/**
+ * Columns of some rows, in host memory.
+ *
+ * @param each rows of each batch that Spark would have made of them, but for the last
+ */
+private[davy] final class InputBatch(
+    val columns: Array[FieldVector],
+    val rows: Int,
+    each: Int = Int.MaxValue
+) {
+
+  /** Rows of each batch that Spark would have made of them. */
+  def slices: Array[Int] =
+    if (rows <= each) Array(rows)
+    else Array.tabulate((rows + each - 1) / each)(i => math.min(each, rows - i * each))
   def close(): Unit = columns.foreach(_.close())
 }
 
@@ -48,13 +61,18 @@ private[davy] final case class BatchLimits(rows: Int, bytes: Long) {
   }
 }
 
-/** Writes rows into fresh vectors; knows where Spark would end a batch that began at any row. */
+/**
+ * Writes rows into fresh vectors; knows where Spark would end a batch that began at any row.
+ *
+ * @param together whether several of Spark's batches may become one here, if they are small
+ */
 private[davy] final class BatchFiller(
     shape: BatchShape,
     extra: InternalRow => InternalRow,
     limits: BatchLimits,
     allocator: BufferAllocator,
-    expected: Int
+    expected: Int,
+    together: Boolean = false
 ) {
   private val vectors = new Array[FieldVector](shape.fields.length)
   private val writers =
@@ -75,6 +93,12 @@ private[davy] final class BatchFiller(
     else if (counted.forall(_.fixedWidth.isDefined))
       (limits.firstToReach(rows => shape.wrapping(rows) + sum(_.sizeInBytes(rows))), false)
     else (limits.most, true)
+  // Rows of as many of Spark's batches as may go together.
+  private val most =
+    if (together && !byRow)
+      bound * math.min(math.max(BatchFiller.Together / bound, 1), BatchFiller.Most)
+    else bound
+  private val begun = System.nanoTime()
   private var n = 0
 
   /** Rows so far. */
@@ -83,14 +107,22 @@ private[davy] final class BatchFiller(
   /** For code that writes row `rows` itself, a value in each column, and says so with [[added]]. */
   def column(i: Int): ColumnWriter = writers(i)
 
-  /** One row more; whether Spark's batch of all of these would end. */
+  /** One row more; whether the batch ends with it. */
   def added(): Boolean = {
     n += 1
-    n >= bound || byRow && sizeSince(0, null) >= limits.bytes
+    ended
   }
 
-  /** Rows that Spark's batch of all of these has room for, where they all have the same bytes. */
-  def room: Int = bound - n
+  /** Whether the batch ends where it is now. */
+  def ended: Boolean =
+    n >= most || byRow && sizeSince(0, null) >= limits.bytes ||
+      most > bound && n % bound == 0 && (bytes >= PackedGroups.Enough || late)
+
+  /** Nobody waits long for the first of the batches that go together. */
+  private def late: Boolean = System.nanoTime() - begun > BatchFiller.Patience
+
+  /** Rows that there is room for, where they all have the same bytes. */
+  def room: Int = most - n
 
   /** Adds `rows` rows of columns, of which there is [[room]]. */
   def add(columns: ColumnarBatch, from: Int, rows: Int): Unit = {
@@ -112,7 +144,7 @@ private[davy] final class BatchFiller(
 
   def finish(): InputBatch = {
     writers.foreach(_.finish(n))
-    new InputBatch(vectors, n)
+    new InputBatch(vectors, n, bound)
   }
 
   def close(): Unit = vectors.filter(_ != null).foreach(_.close())
@@ -162,6 +194,7 @@ private[davy] final class BatchFiller(
  *
  * @param expected rows that memory is taken for at first
  * @param evenEmpty whether no rows at all are a batch, too
+ * @param together whether several of Spark's batches may become one here, if they are small
  */
 private[davy] final class InputBatches(
     rows: Iterator[InternalRow],
@@ -170,7 +203,8 @@ private[davy] final class InputBatches(
     limits: BatchLimits,
     allocator: BufferAllocator,
     expected: Int = InputBatches.Usual,
-    evenEmpty: Boolean = false
+    evenEmpty: Boolean = false,
+    together: Boolean = false
 ) extends Iterator[InputBatch] {
 
   private var none = evenEmpty
@@ -179,10 +213,11 @@ private[davy] final class InputBatches(
 
   override def next(): InputBatch = {
     none = false
-    val first = BatchFiller.expected(limits, expected)
-    val filler = new BatchFiller(shape, extra, limits, allocator, first)
+    val first = BatchFiller.expected(limits, expected, together)
+    val filler = new BatchFiller(shape, extra, limits, allocator, first, together)
     try {
       filler.add(rows)
+      while (together && !filler.ended && rows.hasNext) filler.add(rows)
       filler.finish()
     } catch {
       case e: Throwable =>
@@ -194,12 +229,28 @@ private[davy] final class InputBatches(
 
 private[davy] object BatchFiller {
 
-  /** One that begins with memory for as many rows as batches usually have. */
-  def apply(shape: BatchShape, limits: BatchLimits, allocator: BufferAllocator): BatchFiller =
-    new BatchFiller(shape, identity, limits, allocator, expected(limits, InputBatches.Usual))
+  /** Rows of small batches that go together, and batches, at most. */
+  private val Together = 10000
+  private val Most = 1000
 
-  def expected(limits: BatchLimits, rows: Int): Int =
-    if (limits.rows > 0) math.min(limits.rows, rows) else rows
+  /** Nanoseconds after which they go, however few they are. */
+  private val Patience = 20000000L
+
+  /** One that begins with memory for as many rows as batches usually have. */
+  def apply(
+      shape: BatchShape,
+      limits: BatchLimits,
+      allocator: BufferAllocator,
+      together: Boolean = false
+  ): BatchFiller = {
+    val rows = expected(limits, InputBatches.Usual, together)
+    new BatchFiller(shape, identity, limits, allocator, rows, together)
+  }
+
+  def expected(limits: BatchLimits, rows: Int, together: Boolean): Int = {
+    val one = if (limits.rows > 0) math.min(limits.rows, rows) else rows
+    if (together) math.max(one, Together) else one
+  }
 }
 
 private[davy] object InputBatches {

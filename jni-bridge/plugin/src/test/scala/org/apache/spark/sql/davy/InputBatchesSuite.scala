@@ -147,6 +147,44 @@ class InputBatchesSuite extends munit.FunSuite {
       }
     }
 
+  for (most <- Seq(1, 3, 100, 6000))
+    test(s"small batches of $most go together and end where Spark's end") {
+      withAllocator { a =>
+        val data = rows(math.min(2500 * most, 13000) + 1, 0.3)
+        val fields = arrow(schema).getFields.asScala.toArray
+        val shape = BatchShape(fields, fields.length, fields.indices.toArray, struct = false)
+        val limits = BatchLimits(most, Long.MaxValue)
+        val all = new InputBatches(data.iterator, shape, identity, limits, a, together = true)
+        var from = 0
+        val cuts = all.flatMap { batch =>
+          val slices = batch.slices
+          assert(slices.length <= 1000 && (slices.length == 1 || batch.rows <= 10000))
+          val part = data.slice(from, from + batch.rows)
+          assertEquals(shown(batch).hashCode, expected(part, schema, a).hashCode)
+          from += batch.rows
+          slices.map(_ -> slices.length)
+        }.toSeq
+        assertEquals(cuts.map(_._1), data.grouped(most).map(_.length).toSeq)
+        assertEquals(cuts.exists(_._2 > 1), most <= 5000)
+      }
+    }
+
+  test("batches of large values do not go together") {
+    withAllocator { a =>
+      val text = StructType(Seq(StructField("c", StringType)))
+      val row = InternalRow(UTF8String.fromString("x" * 100000))
+      val fields = arrow(text).getFields.asScala.toArray
+      val shape = BatchShape(fields, 1, Array(0), struct = false)
+      val limits = BatchLimits(1, Long.MaxValue)
+      val all =
+        new InputBatches(Iterator.fill(10)(row), shape, identity, limits, a, together = true)
+      all.foreach { batch =>
+        assert(batch.slices.length <= 3, batch.slices.mkString(" "))
+        batch.close()
+      }
+    }
+  }
+
   test("a value of another type than the column's is refused") {
     withAllocator { a =>
       val fields = arrow(schema).getFields.asScala.toArray
