@@ -7,7 +7,7 @@
 #[allow(dead_code)] // each benchmark uses some of it
 mod lab;
 
-use davy_runtime::Sandbox;
+use davy_runtime::{Sandbox, TaskLimits};
 use lab::{Lab, answer, keep};
 use std::sync::Barrier;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -70,7 +70,10 @@ impl Checkouts {
 
 /// When the worker had it.
 fn first_byte(sandbox: &Sandbox) -> SystemTime {
-    sandbox.begin_task(Some(Duration::from_secs(60)), None);
+    sandbox.begin_task(TaskLimits {
+        deadline: Some(Duration::from_secs(60)),
+        ..TaskLimits::default()
+    });
     UNIX_EPOCH + Duration::from_nanos(u64::from_le_bytes(answer(sandbox, b'x')))
 }
 

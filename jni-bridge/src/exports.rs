@@ -6,7 +6,7 @@ use crate::buffers::{drain_array, fill_array, with_direct};
 use crate::failure::{Failure, ThrowDavyException};
 use crate::handles::Handles;
 use crate::spec;
-use davy_runtime::{Cache, Engine, Fault, Image, Sandbox, SnapshotFigures};
+use davy_runtime::{Cache, Engine, Fault, Image, Sandbox, SnapshotFigures, TaskLimits};
 use jni::objects::{JByteArray, JByteBuffer, JLongArray, JObject, JString};
 use jni::sys::{jint, jlong};
 use jni::{Env, EnvUnowned};
@@ -255,9 +255,14 @@ extern "system" fn Java_davy_Native_beginTask<'l>(
     sandbox: jlong,
     deadline_millis: jlong,
     cpu_millis: jlong,
+    call_millis: jlong,
 ) {
     guard(env, |_| {
-        SANDBOXES.get(sandbox)?.begin_task(millis(deadline_millis), millis(cpu_millis));
+        SANDBOXES.get(sandbox)?.begin_task(TaskLimits {
+            deadline: millis(deadline_millis),
+            cpu: millis(cpu_millis),
+            call: millis(call_millis),
+        });
         Ok(())
     })
 }

@@ -41,6 +41,9 @@ fn remedy(limit: LimitKind) -> &'static str {
             "Make the task smaller (more partitions), or raise spark.davy.deadline"
         }
         LimitKind::Cpu => "Make the task smaller (more partitions), or raise spark.davy.cpuTime",
+        LimitKind::Call => {
+            "Give the function less at once (spark.sql.execution.arrow.maxRecordsPerBatch), or raise spark.davy.deadline.call"
+        }
         LimitKind::Output => "Return less from the task, or raise spark.davy.outputBytes",
         LimitKind::OpenFiles => "Close files after use, or raise spark.davy.openFiles",
         LimitKind::Disk => {

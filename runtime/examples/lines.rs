@@ -10,7 +10,7 @@
 use anyhow::{Context, Result};
 use davy_runtime::{
     Cache, DirGrant, Engine, Grants, Image, Limits, READABLE, Sandbox, SandboxSpec, SnapshotKey,
-    StderrLog,
+    StderrLog, TaskLimits,
 };
 use serde_json::Value;
 use std::io::{BufRead, Write};
@@ -43,7 +43,11 @@ fn main() -> Result<()> {
 fn run(image: &Arc<Image>, session: &Value, input: &[u8]) -> Result<()> {
     let seconds = |name: &str| session[name].as_u64().map(Duration::from_secs);
     let sandbox = Sandbox::start(image, spec(session)?)?;
-    sandbox.begin_task(seconds("deadline_seconds"), seconds("cpu_seconds"));
+    sandbox.begin_task(TaskLimits {
+        deadline: seconds("deadline_seconds"),
+        cpu: seconds("cpu_seconds"),
+        call: None,
+    });
     let channels = sandbox.channels();
     channels.write(input);
     channels.end_input();

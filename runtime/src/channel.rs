@@ -7,6 +7,7 @@ use crate::batches::Batches;
 use crate::budget::{Budget, MEMORY};
 use crate::rewind::Rewind;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,10 @@ pub struct Channels {
     pub(crate) guest: Condvar,
     pub(crate) host: Condvar,
     capacity: usize,
+    born: Instant,
+    /// Microseconds from then until the guest last had what it waited for; 0 while it waits, and
+    /// before its first input.
+    call: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -61,6 +66,8 @@ impl Channels {
             guest: Condvar::new(),
             host: Condvar::new(),
             capacity: capacity.max(1),
+            born: Instant::now(),
+            call: AtomicU64::new(0),
         }
     }
 
@@ -71,6 +78,10 @@ impl Channels {
 
     /// Guest: waits for at least one byte of input.
     pub(crate) fn guest_read(&self, into: &mut [u8]) -> Transfer {
+        self.outside_calls(|| self.wait_input(into))
+    }
+
+    fn wait_input(&self, into: &mut [u8]) -> Transfer {
         let mut state = self.lock();
         loop {
             if state.stopped {
@@ -102,6 +113,10 @@ impl Channels {
 
     /// Guest: waits until at least one byte of `from` is accepted.
     pub(crate) fn guest_write(&self, from: &[u8]) -> Transfer {
+        self.outside_calls(|| self.wait_room(from))
+    }
+
+    fn wait_room(&self, from: &[u8]) -> Transfer {
         let mut state = self.lock();
         loop {
             if state.stopped {
@@ -119,6 +134,26 @@ impl Channels {
                 return Transfer::Bytes(n);
             }
             state = self.guest.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Runs what the guest asks of the host: a call of its own ends before and begins after it.
+    pub(crate) fn outside_calls<T>(&self, body: impl FnOnce() -> T) -> T {
+        self.call.store(0, Ordering::Relaxed);
+        let answer = body();
+        self.call.store(self.micros().max(1), Ordering::Relaxed);
+        answer
+    }
+
+    fn micros(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// How long the guest has been at its present call.
+    pub(crate) fn call_time(&self) -> Duration {
+        match self.call.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            since => Duration::from_micros(self.micros().saturating_sub(since)),
         }
     }
 

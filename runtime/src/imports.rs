@@ -284,7 +284,10 @@ fn gateway(
     response_cap: u32,
 ) -> Result<i32> {
     let (data, state) = memory_of(&caller)?.data_and_store_mut(&mut caller);
-    control(data, state, verb, (request, request_len), (response, response_cap))
+    let channels = Arc::clone(&state.channels);
+    channels.outside_calls(|| {
+        control(data, state, verb, (request, request_len), (response, response_cap))
+    })
 }
 
 /// Serves one request of the guest's, address and length, whose answer goes to an address of so

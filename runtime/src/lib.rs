@@ -67,7 +67,7 @@ pub use fault::{Fault, ImageError, LimitExceeded};
 pub use grants::{ClockPolicy, DirGrant, Grants, RandomPolicy};
 pub use image::{Image, SnapshotFigures};
 pub use interrupt::Interrupt;
-pub use limits::{LimitKind, Limits};
+pub use limits::{LimitKind, Limits, TaskLimits};
 pub use log::{LogSink, StderrLog};
 pub use manifest::Manifest;
 pub use pack::pack;

@@ -24,11 +24,16 @@ impl Default for Limits {
     }
 }
 
-/// Bounds of one task, armed by [`crate::Sandbox::begin_task`].
+/// Bounds of one task, armed by [`crate::Sandbox::begin_task`]; `None` is unbounded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct TaskLimits {
-    pub(crate) deadline: Option<Duration>,
-    pub(crate) cpu: Option<Duration>,
+pub struct TaskLimits {
+    /// Wall-clock time of the task.
+    pub deadline: Option<Duration>,
+    /// CPU time of the guest's thread.
+    pub cpu: Option<Duration>,
+    /// Wall-clock time of one call: from where the guest has read input or given output until it
+    /// does so again. Time in which it waits for the host does not count.
+    pub call: Option<Duration>,
 }
 
 /// Names of the limits, as they appear in errors.
@@ -42,6 +47,8 @@ pub enum LimitKind {
     Deadline,
     /// CPU time of a task, milliseconds.
     Cpu,
+    /// Wall-clock time of one call, milliseconds.
+    Call,
     /// Output channel, bytes.
     Output,
     /// Open files.
@@ -60,6 +67,7 @@ impl LimitKind {
             LimitKind::Granted => "granted memory",
             LimitKind::Deadline => "deadline",
             LimitKind::Cpu => "cpu time",
+            LimitKind::Call => "deadline of a call",
             LimitKind::Output => "output",
             LimitKind::OpenFiles => "open files",
             LimitKind::Disk => "disk",
@@ -75,7 +83,7 @@ impl LimitKind {
             | LimitKind::Output
             | LimitKind::Stack
             | LimitKind::Disk => "bytes",
-            LimitKind::Deadline | LimitKind::Cpu => "ms",
+            LimitKind::Deadline | LimitKind::Cpu | LimitKind::Call => "ms",
             LimitKind::OpenFiles => "files",
         }
     }
@@ -98,6 +106,9 @@ impl LimitKind {
             LimitKind::Cpu => {
                 format!("cpu time: the task may use {allowed} ms and used {asked} ms")
             }
+            LimitKind::Call => format!(
+                "deadline of a call: the function may run {allowed} ms until it takes more input or gives results, and ran {asked} ms"
+            ),
             LimitKind::OpenFiles => {
                 format!("open files: {allowed} allowed, {asked} asked")
             }

@@ -112,7 +112,7 @@ impl Sandbox {
         let began = Instant::now();
         let channels = Arc::new(Channels::new(spec.channel_bytes));
         let interrupt = Interrupt::new(Arc::clone(&channels));
-        let watched = Watched::new(Arc::clone(&interrupt));
+        let watched = Watched::new(Arc::clone(&interrupt), Arc::clone(&channels));
         let sandbox = Sandbox {
             channels,
             interrupt,
@@ -162,11 +162,11 @@ impl Sandbox {
         &self.interrupt
     }
 
-    /// Arms the time limits of a task that begins now; `None` twice disarms them.
-    pub fn begin_task(&self, deadline: Option<Duration>, cpu: Option<Duration>) {
+    /// Arms the time limits of a task that begins now; none disarm them.
+    pub fn begin_task(&self, limits: TaskLimits) {
         self.channels.pass_batches(false); // until the task says otherwise
         self.channels.begin_input(self.jobs);
-        self.watched.begin(TaskLimits { deadline, cpu });
+        self.watched.begin(limits);
     }
 
     /// How the guest ended, if it has: `Ok` when its worker returned.

@@ -3,6 +3,7 @@
 //! It sleeps while no task has a time limit, and otherwise looks every [`TICK`]. CPU time is the
 //! guest thread's own, read from the kernel's scheduler statistics.
 
+use crate::channel::Channels;
 use crate::failpoint::step;
 use crate::fault::{Fault, LimitExceeded};
 use crate::interrupt::Interrupt;
@@ -17,6 +18,7 @@ const TICK: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(crate) struct Watched {
     interrupt: Arc<Interrupt>,
+    channels: Arc<Channels>,
     task: Mutex<Option<Task>>,
     thread: OnceLock<i32>,
 }
@@ -29,8 +31,8 @@ struct Task {
 }
 
 impl Watched {
-    pub(crate) fn new(interrupt: Arc<Interrupt>) -> Arc<Watched> {
-        Arc::new(Watched { interrupt, task: Mutex::default(), thread: OnceLock::new() })
+    pub(crate) fn new(interrupt: Arc<Interrupt>, channels: Arc<Channels>) -> Arc<Watched> {
+        Arc::new(Watched { interrupt, channels, task: Mutex::default(), thread: OnceLock::new() })
     }
 
     /// Called once by the guest's thread.
@@ -78,6 +80,12 @@ impl Watched {
             let used = self.cpu().saturating_sub(task.cpu_before);
             if used > allowed {
                 passed = Some((LimitKind::Cpu, allowed, used));
+            }
+        }
+        if let (Some(allowed), None) = (task.limits.call, passed) {
+            let ran = self.channels.call_time();
+            if ran > allowed {
+                passed = Some((LimitKind::Call, allowed, ran));
             }
         }
         let Some((limit, allowed, asked)) = passed else { return true };

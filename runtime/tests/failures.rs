@@ -12,6 +12,7 @@ mod guests;
 use davy_runtime::failpoints::fail;
 use davy_runtime::{
     AdmitRule, DirGrant, Fault, Grants, Image, Output, Sandbox, SandboxSpec, SnapshotKey,
+    TaskLimits,
 };
 use guests::{BOOT, Lab, PATIENCE, converse, guest, spec};
 use std::collections::{BTreeMap, BTreeSet};
@@ -131,7 +132,7 @@ impl Life {
         let key = SnapshotKey { key: "k".into(), on_disk: !jobs, jobs };
         let spec = SandboxSpec { snapshot_key: Some(key), grants, ..spec() };
         let sandbox = Sandbox::start(&self.images[name], spec)?;
-        sandbox.begin_task(Some(PATIENCE), None);
+        sandbox.begin_task(TaskLimits { deadline: Some(PATIENCE), ..TaskLimits::default() });
         let (output, end) = converse(&sandbox, input);
         end.map(|()| (output, sandbox))
     }

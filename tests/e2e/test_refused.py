@@ -124,6 +124,11 @@ SAID = {
     "hostile.error_text_with_a_lone_surrogate": r".*Python worker exited unexpectedly.*|ValueError: lone .+",
     "hostile.one_bad_task_among_good_ones": r"refused \[4950, 4950, 4950, 4950, 4950\]",
     "hostile.long_task_under_the_deadline": "16 True",
+    "hostile.slow_call": (
+        r"limit exceeded: deadline of a call: the function may run 2000 ms until it takes more input or gives results, "
+        r"and ran [2-9]\d{3} ms\. Give the function less at once \(.+\), or raise spark\.davy\.deadline\.call"
+    ),
+    "hostile.short_calls_of_a_long_task": "10 True",
     "columnar.plans_have_davys_nodes": (
         r"\[\['DavyArrowEvalPython'\], \['DavyMapInBatch'\], \['DavyMapInBatch'\]\] "
         r"\[\['ArrowEvalPython'\], \['MapInPandas'\], \['MapInArrow'\]\]"

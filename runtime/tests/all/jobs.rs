@@ -1,7 +1,7 @@
 //! Job snapshots: a command is loaded once and shared, or not at all; no guest gets another's.
 
 use crate::guests::{BOOT, Lab, converse, guest, spec};
-use davy_runtime::{Fault, Image, LimitKind, Sandbox, SandboxSpec, SnapshotKey};
+use davy_runtime::{Fault, Image, LimitKind, Sandbox, SandboxSpec, SnapshotKey, TaskLimits};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ fn task(image: &Arc<Image>, jobs: bool) -> (Vec<u8>, String, Result<(), Fault>) 
 
 fn asked(image: &Arc<Image>, jobs: bool, input: &[u8]) -> (Vec<u8>, String, Result<(), Fault>) {
     let sandbox = start(image, jobs);
-    sandbox.begin_task(None, None);
+    sandbox.begin_task(TaskLimits::default());
     let (output, end) = converse(&sandbox, input);
     (output, sandbox.stats().job_snapshot, end)
 }
@@ -215,9 +215,12 @@ fn a_task_that_ends_while_it_loads_for_others_leaves_them_to_it() {
     let endless = "(loop $again (br $again))";
     let image = lab.open(&lab.pack(&worker("", endless, &drops(MAKE)))).expect("an image");
     let first = start(&image, true);
-    first.begin_task(Some(Duration::from_millis(300)), None);
+    first.begin_task(TaskLimits {
+        deadline: Some(Duration::from_millis(300)),
+        ..TaskLimits::default()
+    });
     let second = start(&image, true);
-    second.begin_task(None, None);
+    second.begin_task(TaskLimits::default());
     let (output, end) = converse(&first, b"x");
     let limit = |fault: &Fault| matches!(fault, Fault::Limit(l) if l.limit == LimitKind::Deadline);
     assert!(output.is_empty() && end.as_ref().is_err_and(limit), "{end:?}");

@@ -1,7 +1,7 @@
 //! Each limit is a fault with its numbers, or an answer the guest can handle.
 
 use crate::guests::{Lab, Lines, converse, spec, start};
-use davy_runtime::{DirGrant, Fault, Grants, LimitKind, Limits, Sandbox, SandboxSpec};
+use davy_runtime::{DirGrant, Fault, Grants, LimitKind, Limits, Sandbox, SandboxSpec, TaskLimits};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,10 @@ fn a_deadline_ends_the_task() {
     let lab = Lab::new();
     let image = lab.image("(loop $l (br $l)) i32.const 0");
     let sandbox = start(&image);
-    sandbox.begin_task(Some(Duration::from_millis(80)), None);
+    sandbox.begin_task(TaskLimits {
+        deadline: Some(Duration::from_millis(80)),
+        ..TaskLimits::default()
+    });
     let Err(Fault::Limit(exceeded)) = sandbox.wait() else { panic!("no limit fault") };
     assert_eq!((exceeded.limit, exceeded.allowed), (LimitKind::Deadline, 80));
     assert!(exceeded.asked >= 80);
@@ -21,12 +24,14 @@ fn cpu_time_counts_work_and_not_waiting() {
     let lab = Lab::new();
     let image = lab.image("(loop $l (br $l)) i32.const 0");
     let sandbox = start(&image);
-    sandbox.begin_task(None, Some(Duration::from_millis(60)));
+    sandbox
+        .begin_task(TaskLimits { cpu: Some(Duration::from_millis(60)), ..TaskLimits::default() });
     let Err(Fault::Limit(exceeded)) = sandbox.wait() else { panic!("no limit fault") };
     assert_eq!((exceeded.limit, exceeded.allowed), (LimitKind::Cpu, 60));
 
     let waiting = start(&lab.image("(call $read (i32.const 0) (i32.const 9))"));
-    waiting.begin_task(None, Some(Duration::from_millis(30)));
+    waiting
+        .begin_task(TaskLimits { cpu: Some(Duration::from_millis(30)), ..TaskLimits::default() });
     std::thread::sleep(Duration::from_millis(200));
     assert!(waiting.outcome().is_none(), "waiting is not work");
 }
@@ -35,10 +40,36 @@ fn cpu_time_counts_work_and_not_waiting() {
 fn a_disarmed_deadline_does_not_fire() {
     let lab = Lab::new();
     let sandbox = start(&lab.image("(call $read (i32.const 0) (i32.const 9))"));
-    sandbox.begin_task(Some(Duration::from_millis(30)), None);
-    sandbox.begin_task(None, None);
+    sandbox.begin_task(TaskLimits {
+        deadline: Some(Duration::from_millis(30)),
+        ..TaskLimits::default()
+    });
+    sandbox.begin_task(TaskLimits::default());
     std::thread::sleep(Duration::from_millis(150));
     assert!(sandbox.outcome().is_none());
+}
+
+#[test]
+fn a_call_has_a_deadline_of_its_own() {
+    let lab = Lab::new();
+    let limits = TaskLimits { call: Some(Duration::from_millis(120)), ..TaskLimits::default() };
+    let read = "(drop (call $read (i32.const 0) (i32.const 1)))";
+    let endless = start(&lab.image(&format!("{read} (loop $l (br $l)) i32.const 0")));
+    endless.begin_task(limits);
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(endless.outcome().is_none(), "waiting for input is no call");
+    endless.channels().write(b"x");
+    let Err(Fault::Limit(exceeded)) = endless.wait() else { panic!("no limit fault") };
+    assert_eq!((exceeded.limit, exceeded.allowed), (LimitKind::Call, 120));
+    assert!(exceeded.asked >= 120);
+
+    let many = start(&lab.image(&format!("(loop $l {read} (br $l)) i32.const 0")));
+    many.begin_task(limits);
+    for _ in 0..30 {
+        many.channels().write(b"x");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(many.outcome().is_none(), "each call was short");
 }
 
 #[test]

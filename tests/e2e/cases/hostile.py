@@ -296,3 +296,37 @@ def long_task_under_the_deadline(spark):
     began = time.monotonic()
     rows = spark.sparkContext.parallelize(range(16), 16).mapPartitions(work).count()
     return {"said": f"{rows} {time.monotonic() - began > 4}", "alive": True}
+
+
+def _slow(seconds):
+    def work(batches):
+        import time
+
+        for batch in batches:
+            time.sleep(seconds)
+            yield batch
+
+    return work
+
+
+@case("call_deadline", name="slow_call", seconds=60)
+def slow_call(spark):
+    from harness.outcome import error
+
+    rows = spark.range(0, 3, 1, 1)
+    try:
+        said = str(rows.mapInArrow(_slow(30), rows.schema).count())
+    except Exception as raised:
+        said = error(raised)["message"]
+    return {"said": said, "alive": attempt(spark, lambda _: 1)["alive"]}
+
+
+@case("call_deadline", seconds=60)
+def short_calls_of_a_long_task(spark):
+    """Batches that Spark sends at once are a call each as soon as one has given something."""
+    import time
+
+    rows = spark.range(0, 10, 1, 1)
+    began = time.monotonic()
+    count = rows.mapInArrow(_slow(0.5), rows.schema).count()
+    return {"said": f"{count} {time.monotonic() - began > 4}", "alive": True}

@@ -30,6 +30,11 @@ GROUPS: dict[str, dict[str, str]] = {
         "spark.davy.scratchBytes": "64m",
     },
     "deadline": {"spark.davy.deadline": "4s", "spark.davy.memory": "192m", "spark.davy.outputBytes": "8m"},
+    "call_deadline": {
+        "spark.davy.deadline": "0",
+        "spark.davy.deadline.call": "2s",
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "1",
+    },
     "cpu": {"spark.davy.cpuTime": "2s"},
     # Call-backs through network ports, as before Spark 4.1.
     "ports": {"spark.python.unix.domain.socket.enabled": "false"},

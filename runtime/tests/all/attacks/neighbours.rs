@@ -2,7 +2,7 @@
 
 use super::{Neighbour, tell};
 use crate::guests::{Lab, PATIENCE, converse, start};
-use davy_runtime::Fault;
+use davy_runtime::{Fault, TaskLimits};
 use std::time::{Duration, Instant};
 
 /// Sandboxes that never end, a hundred at once, are no hindrance for the next one.
@@ -51,7 +51,7 @@ fn deadlines_about_when_it_ends() {
     let (mut whole, mut ended) = (0, 0);
     for n in 0..40 {
         let sandbox = start(&image);
-        sandbox.begin_task(Some(usual * n / 20), None);
+        sandbox.begin_task(TaskLimits { deadline: Some(usual * n / 20), ..TaskLimits::default() });
         match converse(&sandbox, b"") {
             (output, Ok(())) => {
                 assert_eq!(output.len(), 60_000, "an end without its output");

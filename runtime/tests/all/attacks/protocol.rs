@@ -2,7 +2,7 @@
 
 use super::{Comes, Neighbour, answer, attack};
 use crate::guests::{BOOT, Lab, guest, outcome, spec};
-use davy_runtime::{Sandbox, SandboxSpec, SnapshotKey};
+use davy_runtime::{Sandbox, SandboxSpec, SnapshotKey, TaskLimits};
 
 const OUTSIDE: &str = "outside its memory";
 
@@ -316,7 +316,10 @@ fn modules_of_another_shape() {
         let spec = SandboxSpec { snapshot_key: Some(key), ..spec() };
         let sandbox = Sandbox::start(&image, spec).expect("a sandbox");
         let endless = words == "deadline";
-        sandbox.begin_task(endless.then_some(std::time::Duration::from_millis(150)), None);
+        sandbox.begin_task(TaskLimits {
+            deadline: endless.then_some(std::time::Duration::from_millis(150)),
+            ..TaskLimits::default()
+        });
         let comes = if kind.is_empty() { Comes::Says("") } else { Comes::Fault(kind, words) };
         attack(name, &sandbox, b"", &neighbour, comes);
     }

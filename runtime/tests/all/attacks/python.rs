@@ -3,7 +3,7 @@
 use super::{Comes, Neighbour, attack};
 use crate::guests::{Lab, Lines, spec};
 use crate::python::image;
-use davy_runtime::{DirGrant, Grants, Limits, Sandbox, SandboxSpec, SnapshotKey};
+use davy_runtime::{DirGrant, Grants, Limits, Sandbox, SandboxSpec, SnapshotKey, TaskLimits};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,7 +67,10 @@ fn attacks(table: &[(&str, &str, Comes<'_>)]) {
         let log = Arc::new(Lines::default());
         let sandbox = Sandbox::start(&image, session(lab.folder.path(), &log)).expect("a sandbox");
         let endless = matches!(comes, Comes::Fault(_, words) if words.starts_with("deadline"));
-        sandbox.begin_task(Some(if endless { SHORT } else { super::LONG }), None);
+        sandbox.begin_task(TaskLimits {
+            deadline: Some(if endless { SHORT } else { super::LONG }),
+            ..TaskLimits::default()
+        });
         attack(name, &sandbox, script.as_bytes(), &neighbour, comes);
         let read = |path: &Path| std::fs::read_to_string(path).expect("it is there");
         assert_eq!(read(&secret), "only for the host", "{name}");
@@ -391,7 +394,7 @@ fn deeper_and_deeper() {
     for (name, script) in &rows {
         let log = Arc::new(Lines::default());
         let sandbox = Sandbox::start(&image, session(lab.folder.path(), &log)).expect("a sandbox");
-        sandbox.begin_task(Some(super::LONG), None);
+        sandbox.begin_task(TaskLimits { deadline: Some(super::LONG), ..TaskLimits::default() });
         neighbour.answers(name);
         let (output, end) = crate::guests::converse(&sandbox, script.as_bytes());
         let said = String::from_utf8_lossy(&output).into_owned();

@@ -2,7 +2,7 @@
 
 use super::{Comes, Neighbour, answer, attack};
 use crate::guests::{BOOT, Lab, Lines, guest, spec};
-use davy_runtime::{DirGrant, Limits, Sandbox};
+use davy_runtime::{DirGrant, Limits, Sandbox, TaskLimits};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -128,7 +128,7 @@ fn guests_that_take_all_they_can_get() {
         let sandbox = Sandbox::start(&image, spec).expect("a sandbox");
         let endless = matches!(comes, Fault(_, words) if words.starts_with("deadline"));
         let patience = if endless { Duration::from_millis(300) } else { super::LONG };
-        sandbox.begin_task(Some(patience), None);
+        sandbox.begin_task(TaskLimits { deadline: Some(patience), ..TaskLimits::default() });
         attack(name, &sandbox, b"", &neighbour, comes);
         assert!(log.0.lock().expect("log").len() < 10_200, "{name}: the log has no bound");
     }

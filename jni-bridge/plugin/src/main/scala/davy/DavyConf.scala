@@ -10,6 +10,7 @@ final case class DavyConf private (
     memoryBytes: Long,
     chargeMemory: Boolean,
     deadlineMillis: Long,
+    callMillis: Long,
     cpuMillis: Long,
     outputBytes: Long,
     logBytes: Long,
@@ -70,6 +71,14 @@ object DavyConf {
     Kind.time,
     "0",
     "Longest wall-clock time of one task's Python work; 0 is unlimited."
+  )
+  private val CallDeadline = Setting(
+    "spark.davy.deadline.call",
+    Kind.time,
+    "0",
+    "Longest wall-clock time in which a function may neither take input from Spark nor give results " +
+      "to it: that of one batch, or of as many small ones as Spark sends at once. What it waits for " +
+      "Spark does not count. 0 is unlimited."
   )
   private val CpuTime = Setting(
     "spark.davy.cpuTime",
@@ -143,6 +152,7 @@ object DavyConf {
     Memory,
     ChargeMemory,
     Deadline,
+    CallDeadline,
     CpuTime,
     OutputBytes,
     LogBytes,
@@ -172,6 +182,7 @@ object DavyConf {
       memoryBytes = Memory.in(settings),
       chargeMemory = ChargeMemory.in(settings),
       deadlineMillis = Deadline.in(settings),
+      callMillis = CallDeadline.in(settings),
       cpuMillis = CpuTime.in(settings),
       outputBytes = OutputBytes.in(settings),
       logBytes = LogBytes.in(settings),

@@ -16,7 +16,12 @@ final class Native private[davy] () extends Sandboxes {
   @native override def closeInput(sandbox: Long): Unit
   @native override def stop(sandbox: Long, reason: String): Unit
   @native override def release(sandbox: Long): Unit
-  @native override def beginTask(sandbox: Long, deadlineMillis: Long, cpuMillis: Long): Unit
+  @native override def beginTask(
+      sandbox: Long,
+      deadlineMillis: Long,
+      cpuMillis: Long,
+      callMillis: Long
+  ): Unit
   @native override def putBatch(sandbox: Long, buffers: Array[Long]): Boolean
   @native override def passBatches(sandbox: Long): Unit
   @native override def batchesTaken(sandbox: Long): Long

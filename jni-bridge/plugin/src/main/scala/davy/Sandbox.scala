@@ -4,7 +4,7 @@ import java.nio.ByteBuffer
 import java.util.concurrent.atomic.{AtomicBoolean, AtomicInteger}
 
 /** What one task may use; 0 is unlimited. */
-final case class TaskLimits(deadlineMillis: Long, cpuMillis: Long)
+final case class TaskLimits(deadlineMillis: Long, cpuMillis: Long, callMillis: Long)
 
 /** A guest that was started. */
 final case class Guest(sandboxes: Sandboxes, handle: Long)
@@ -122,7 +122,7 @@ final class Sandbox(
     account.close()
     account = TaskMemory.None
     ifStarted { g =>
-      g.sandboxes.beginTask(g.handle, 0, 0)
+      g.sandboxes.beginTask(g.handle, 0, 0, 0)
       g.sandboxes.grantMemory(g.handle, -1)
     }
     resting = true
@@ -173,7 +173,12 @@ final class Sandbox(
     if (!ready) startLock.synchronized {
       if (guest == null) begin()
       if (!ready) {
-        guest.sandboxes.beginTask(guest.handle, limits.deadlineMillis, limits.cpuMillis)
+        guest.sandboxes.beginTask(
+          guest.handle,
+          limits.deadlineMillis,
+          limits.cpuMillis,
+          limits.callMillis
+        )
         account = memory.open(guest)
         resting = false
         ready = true

@@ -53,7 +53,7 @@ trait Sandboxes {
   def release(sandbox: Long): Unit
 
   /** Arms the limits of the task that begins now; 0 is none. */
-  def beginTask(sandbox: Long, deadlineMillis: Long, cpuMillis: Long): Unit
+  def beginTask(sandbox: Long, deadlineMillis: Long, cpuMillis: Long, callMillis: Long): Unit
 
   /**
    * Puts an Arrow batch for the guest: address and length of each of its buffers. They stay as they

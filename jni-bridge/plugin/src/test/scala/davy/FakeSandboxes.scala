@@ -83,8 +83,13 @@ final class FakeSandboxes(room: Int = Int.MaxValue) extends Sandboxes {
     ended = true
   }
   override def release(sandbox: Long): Unit = locked(calls += "release")
-  override def beginTask(sandbox: Long, deadlineMillis: Long, cpuMillis: Long): Unit =
-    locked(calls += s"beginTask $deadlineMillis $cpuMillis")
+  override def beginTask(
+      sandbox: Long,
+      deadlineMillis: Long,
+      cpuMillis: Long,
+      callMillis: Long
+  ): Unit =
+    locked(calls += s"beginTask $deadlineMillis $cpuMillis $callMillis")
 
   /** What the guest waits for; answered by a grant or a refusal. */
   var wanted = 0L

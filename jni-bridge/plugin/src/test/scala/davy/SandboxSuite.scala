@@ -13,7 +13,7 @@ class SandboxSuite extends munit.FunSuite {
         boots
         Guest(native, native.startSandbox(7, "{}"))
       },
-      TaskLimits(30, 20),
+      TaskLimits(30, 20, 10),
       () => { val _ = freed.incrementAndGet() }
     )
   }
@@ -33,7 +33,14 @@ class SandboxSuite extends munit.FunSuite {
     f.sandbox.close("over again")
     assertEquals(
       f.native.called,
-      Seq("start", "beginTask 30 20", "beginTask 0 0", "beginTask 30 20", "stop: over", "release")
+      Seq(
+        "start",
+        "beginTask 30 20 10",
+        "beginTask 0 0 0",
+        "beginTask 30 20 10",
+        "stop: over",
+        "release"
+      )
     )
     assertEquals(f.freed.get, 1)
     val e = intercept[DavyException](f.sandbox.await(1, 0))
@@ -51,7 +58,7 @@ class SandboxSuite extends munit.FunSuite {
     assertEquals(f.sandbox.write(ByteBuffer.wrap("x".getBytes)), 1)
     f.sandbox.close("over")
     intercept[DavyException](f.sandbox.startAhead())
-    assertEquals(f.native.called, Seq("start", "beginTask 30 20", "stop: over", "release"))
+    assertEquals(f.native.called, Seq("start", "beginTask 30 20 10", "stop: over", "release"))
   }
 
   test("one that was never used is closed without a guest") {

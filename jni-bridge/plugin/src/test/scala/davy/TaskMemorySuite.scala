@@ -22,7 +22,7 @@ class TaskMemorySuite extends munit.FunSuite {
 
   test("each task has an account of its own, and none is open while the sandbox rests") {
     val sandbox =
-      new Sandbox(() => Guest(native, 1), TaskLimits(0, 0), () => said += "released", Book)
+      new Sandbox(() => Guest(native, 1), TaskLimits(0, 0, 0), () => said += "released", Book)
     def told(): Seq[String] = {
       val all = said.toList
       said.clear()

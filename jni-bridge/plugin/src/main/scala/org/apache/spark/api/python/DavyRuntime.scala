@@ -42,7 +42,7 @@ private[spark] final class DavyRuntime(conf: DavyConf, env: SparkEnv, image: Ima
     val self = new AtomicReference[DavyWorker]
     val sandbox = new Sandbox(
       () => boot(module, envVars, reuse, scratch),
-      TaskLimits(conf.deadlineMillis, conf.cpuMillis),
+      TaskLimits(conf.deadlineMillis, conf.cpuMillis, conf.callMillis),
       () => {
         Option(scratch.get).foreach(_.deleteLater())
         live.remove(self.get)

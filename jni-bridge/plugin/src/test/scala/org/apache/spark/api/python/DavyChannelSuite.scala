@@ -10,7 +10,7 @@ class DavyChannelSuite extends munit.FunSuite {
   private class Guarded(room: Int = 4) {
     val native = new FakeSandboxes(room)
     val sandbox =
-      new Sandbox(() => Guest(native, native.startSandbox(7, "{}")), TaskLimits(0, 0), () => ())
+      new Sandbox(() => Guest(native, native.startSandbox(7, "{}")), TaskLimits(0, 0, 0), () => ())
     val worker = new DavyWorker(new DavyChannel(sandbox))
     val channel = worker.davyChannel
     worker.refreshNonBlocking()
