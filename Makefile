@@ -77,6 +77,9 @@ check: ## formats, lints, licences, conventions
 smoke-versions: setup build ## a sample of the cases on Spark 4.1 and 4.2, which the tests leave out
 	@$(PYTHON) tests/e2e/smoke_versions.py
 
+test-random: setup build warm ## random schemas and data with other seeds than the tests', beside stock (SEEDS=20, FIRST=…)
+	@$(PYTHON) tests/e2e/random_seeds.py $(if $(SEEDS),--seeds $(SEEDS)) $(if $(FIRST),--first $(FIRST))
+
 test-3.13: setup build ## all cases with a driver of Python 3.13 and its image (built first if need be: about half an hour)
 	guest-python/build --python 3.13 --check || guest-python/build --python 3.13
 	$(PYTHON) tests/e2e/other_python.py 3.13

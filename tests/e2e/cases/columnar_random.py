@@ -36,9 +36,10 @@ from pyspark.sql.types import (
 )
 
 from cases.attempts import attempt
+from cases.seeds import seeds
 from harness.registry import case
 
-SEEDS = range(12)
+SEEDS = seeds(range(13))
 QUERIES = 25
 WORDS = ("", "a", "é", "日本語", "\U0001f600", " pad ", "x" * 40, "NULL", "0", "\n", "long enough to be stored apart")
 

@@ -14,9 +14,10 @@ from pyspark.sql.types import LongType, StringType, StructField, StructType
 
 from cases.attempts import attempt
 from cases.columnar_random import queries
+from cases.seeds import seeds
 from harness.registry import case
 
-SEEDS = range(100, 106)
+SEEDS = seeds(range(100, 106))
 KEYS = ("a", "b", None, "", "é")
 
 

@@ -14,9 +14,10 @@ from pyspark.sql.types import LongType, StringType, StructField, StructType
 from cases.attempts import attempt
 from cases.columnar_random import queries
 from cases.grouped_random import KEYS
+from cases.seeds import seeds
 from harness.registry import case
 
-SEEDS = range(300, 304)
+SEEDS = seeds(range(300, 304))
 
 
 class Repeated:

@@ -15,9 +15,10 @@ from pyspark.sql.types import LongType, StringType, StructField, StructType
 from cases.attempts import attempt
 from cases.columnar_random import queries
 from cases.grouped_random import KEYS, counted, counted_pair
+from cases.seeds import seeds
 from harness.registry import case
 
-SEEDS = range(200, 205)
+SEEDS = seeds(range(200, 205))
 
 
 def ends(v: pa.Array) -> str:
