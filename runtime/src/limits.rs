@@ -32,7 +32,8 @@ pub struct TaskLimits {
     /// CPU time of the guest's thread.
     pub cpu: Option<Duration>,
     /// Wall-clock time of one call: from where the guest has read input or given output until it
-    /// does so again. Time in which it waits for the host does not count.
+    /// does so again. Time in which it waits for the host does not count. A guest that means harm can
+    /// end its calls as often as it likes: against it there are the other two.
     pub call: Option<Duration>,
 }
 
