@@ -6,27 +6,27 @@ use crate::engine::Engine;
 use crate::failpoint::step;
 use crate::fault::{Fault, ImageError};
 use crate::files::{self, Files};
+use crate::guest::limited_store;
 use crate::imports::{self, GuestState};
 use crate::instrument::Facts;
 use crate::job::Jobs;
 use crate::limits::MAX_MEMORY;
 use crate::manifest::Manifest;
 use crate::memory_limit::MAX_TABLE;
-use crate::pool::Pool;
 use crate::sandbox::SnapshotKey;
 use crate::snapshot::Snapshot;
 use crate::source::{Known, Source};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use wasmtime::InstancePre;
+use wasmtime::{Instance, InstancePre, Result, Store};
 
 const SNAPSHOT: &str = "memory.snapshot";
 
 /// A verified, compiled guest with its Python files. Immutable; shared by all its sandboxes.
 pub struct Image {
     pub(crate) engine: Engine,
-    pub(crate) pre: InstancePre<GuestState>,
+    pre: InstancePre<GuestState>,
     key: String,
     facts: Facts,
     manifest: Manifest,
@@ -34,7 +34,6 @@ pub struct Image {
     _code: Entry,
     snapshots: Mutex<HashMap<String, Arc<Snapshot>>>,
     pub(crate) jobs: Arc<Jobs>,
-    pub(crate) pool: Pool,
 }
 
 impl std::fmt::Debug for Image {
@@ -116,7 +115,6 @@ impl Image {
             _code: code,
             snapshots: Mutex::default(),
             jobs: Arc::default(),
-            pool: Pool::default(),
         })
     }
 
@@ -131,6 +129,16 @@ impl Image {
     /// Its files were damaged, and could not be laid out again.
     pub(crate) fn files(&self) -> Result<PathBuf, Fault> {
         self.files.folder()
+    }
+
+    /// A fresh instance in which no code has run, with `state` in its store.
+    pub(crate) fn instance(&self, state: GuestState) -> Result<(Store<GuestState>, Instance)> {
+        // What it begins with is counted when the guest is served: `MemoryLimit::adopt`.
+        let mut store = limited_store(&self.engine.wasmtime, GuestState::blank());
+        step("instance.memory")?;
+        let instance = self.pre.instantiate(&mut store)?;
+        *store.data_mut() = state;
+        Ok((store, instance))
     }
 
     /// The snapshot under `key`, of this process or, if it may be kept there, of the cache.

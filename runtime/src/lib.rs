@@ -42,7 +42,6 @@ mod memory_limit;
 mod pack;
 mod paths;
 mod poll_oneoff;
-mod pool;
 mod recursion;
 mod rewind;
 mod sandbox;

@@ -30,7 +30,6 @@ const SENTENCES: &[(&str, Option<&str>)] = &[
     ("files.thread", None),
     ("code.write", Some("the cache folder")),
     ("instance.memory", Some("the host failed")),
-    ("instances.thread", None),
     ("guest.thread", Some("the host failed: starting a guest thread")),
     ("grant.open", Some("the host failed: opening the granted directory")),
     ("admission.folder", Some("the host failed: making the folder for admitted files")),
