@@ -82,7 +82,9 @@ def in_turns(modes: tuple[str, str], args, folder: pathlib.Path) -> dict:
 
 def table(rounds: list[dict]) -> str:
     lines = ["| | stock | Davy | Davy / stock |", "|---|---|---|---|"]
-    for what in rounds[0][launch.STOCK]:
+    for what, value in rounds[0][launch.STOCK].items():
+        if isinstance(value, dict):
+            continue  # raw values of single runs
         stock, davy = (statistics.median(r[m][what] for r in rounds) for m in (launch.STOCK, launch.DAVY))
         ratio = f"{davy / stock:.2f}" if stock > 1e-9 else "-"
         better = " (more is better)" if RATES in what else ""

@@ -128,6 +128,13 @@ def cpu_seconds() -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
+def forget_peaks() -> None:
+    """From here on the most that a process has resident counts anew (proc(5), clear_refs)."""
+    for pid, _ in processes():
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/clear_refs", "w") as refs:
+            refs.write("5")
+
+
 def peak_memory() -> float:
     """The most that each process had resident, summed, MiB."""
     peak = 0
@@ -164,13 +171,14 @@ def parts() -> dict[str, float]:
     return found
 
 
-found = {}
+found, most = {}, 0.0
 turns = Turns()
 for name, case in CASES.items():
     if only not in name:
         continue
     with turns.next():
         frame, took, used = case(), [], []
+        forget_peaks()
     warm = WARM_SLOW if "rows / 50" in name else WARM
     for _ in range(warm + RUNS):
         with turns.next():
@@ -182,8 +190,11 @@ for name, case in CASES.items():
     count = rows // int(share[1]) if share else rows
     found[f"{name}, M rows/s"] = count / statistics.median(took[warm:]) / 1e6
     found[f"{name}, CPU s"] = statistics.median(used[warm:])
+    found[f"{name}, most memory, MiB"] = peak_memory()
+    most = max(most, found[f"{name}, most memory, MiB"])
+    found[f"{name}, runs"] = {"s": took[warm:], "CPU s": used[warm:]}
     if shares := parts():
         found[f"{name}, parts"] = shares | {"all": took[-1] * 1000}
-found["most resident memory in all, MiB"] = peak_memory()
+found["most resident memory in all, MiB"] = most
 print("RESULT " + json.dumps(found), flush=True)
 spark.stop()

@@ -44,10 +44,12 @@ def pyarrow(tools: Toolchain, build: BuildTools, cxx: Libcxx, native: CPython, p
                   f"-I{top}/src", f"-I{top}", f"-I{arrow.root}/include", f"-I{numpy.root}/include",
                   f"-I{python.source}/Include", f"-I{python.source}"]
         plan = Plan(tools, build, folder / "build", cython_command(build, native))
+        # Cython writes the paths of declarations into what it makes: those of numpy's folder have its key in them.
+        declarations = shutil.copytree(numpy.root / "cython", source / "numpy-declarations")
         modules, generated = [], {}
         for name in _MODULES:
             generated[name] = plan.cython(top / f"{name}.pyx", top / f"{name}.cpp", [
-                "--cplus", "-3", "--no-c-in-traceback", f"-I{source}", f"-I{numpy.root}/cython"])
+                "--cplus", "-3", "--no-c-in-traceback", f"-I{source}", f"-I{declarations}"])
         for name in _MODULES:
             module = f"pyarrow.{name}"
             function = "PyInit_" + module.replace(".", "_")

@@ -62,6 +62,9 @@ impl Engine {
         self.wasmtime.precompile_compatibility_hash().hash(&mut digest);
         env!("CARGO_PKG_VERSION").hash(&mut digest);
         instrument::VERSION.hash(&mut digest);
+        if !instrument::STOPPABLE {
+            "unstoppable".hash(&mut digest);
+        }
         digest.0.finalize().to_hex()[..16].to_owned()
     }
 }

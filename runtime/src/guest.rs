@@ -1,7 +1,6 @@
-//! A sandbox's guest, on its thread: from instance to outcome, and on to the next instance when a
-//! task starts again from a job snapshot.
+//! A sandbox's guest, on its thread: what each instance starts with, and on to the next instance when
+//! a task starts again from a job snapshot. One instance's life is [`crate::life`].
 
-use crate::abi;
 use crate::admission::{self, Admission};
 use crate::callback::Callbacks;
 use crate::channel::Channels;
@@ -13,7 +12,8 @@ use crate::grants::{ClockPolicy, RandomPolicy};
 use crate::image::Image;
 use crate::imports::{GuestState, Raised};
 use crate::interrupt::Interrupt;
-use crate::job::{Desk, JobKey, Made, Plan, Restart, Resume, Role, Shared};
+use crate::job::{Desk, JobKey, Made, Plan, Resume, Role, Shared};
+use crate::life::{End, Fresh};
 use crate::limits::LimitKind;
 use crate::log::{GuestLog, LogSink};
 use crate::memory_limit::MemoryLimit;
@@ -22,9 +22,8 @@ use crate::snapshot::Snapshot;
 use crate::watchdog::Watched;
 use rand::SeedableRng;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use wasmtime::{CallHook, Engine, Instance, Store, ThrownException, Trap, Val};
+use wasmtime::{Engine, Store, ThrownException, Trap};
 use wasmtime_wasi::{
     FsPerms, HostMonotonicClock, HostWallClock, I32Exit, WasiCtxBuilder, WasiView,
 };
@@ -42,15 +41,6 @@ pub(crate) struct Guest {
     pub(crate) log: GuestLog,
     pub(crate) spec: SandboxSpec,
     pub(crate) began: Instant,
-}
-
-/// How one instance's life ended, if not by a fault.
-enum End {
-    Served,
-    /// The task starts again.
-    Restart(Plan),
-    /// The command is loaded; this is the memory.
-    Loaded(Snapshot),
 }
 
 /// A guest that loads a command beside its task says nothing.
@@ -118,84 +108,18 @@ impl Guest {
 
     /// One instance, from its start to its end.
     fn live(&self, state: GuestState, from: Option<&Arc<Snapshot>>) -> Result<End, Fault> {
-        let (mut store, instance) = self.image.instance(state).map_err(|e| self.fault(&e))?;
-        let interrupt = Arc::clone(&self.interrupt);
-        store.call_hook(move |_, crossing| {
-            let into_guest =
-                matches!(crossing, CallHook::CallingWasm | CallHook::ReturningFromHost);
-            interrupt.cross(into_guest).map_err(|reason| wasmtime::Error::new(Raised(reason)))
-        });
-        self.serve(&mut store, instance, from)
-    }
-
-    fn serve(
-        &self,
-        store: &mut Store<GuestState>,
-        instance: Instance,
-        from: Option<&Arc<Snapshot>>,
-    ) -> Result<End, Fault> {
-        let memory = instance
-            .get_memory(&mut *store, abi::MEMORY)
-            .ok_or_else(|| Fault::guest("it exports no memory"))?;
-        let bytes = memory.data_size(&*store) as u64;
         let key = self.spec.snapshot_key.as_ref().filter(|_| self.image.can_snapshot());
         let known = key.filter(|_| from.is_none()).and_then(|key| self.image.snapshot(key));
-        let from = from.or(known.as_ref());
-        store.data_mut().memory_limit.adopt(bytes, from.map_or(0, |from| from.content()))?;
-        store.data_mut().memory = Some(memory);
-        // Dropped before the store: declared after it in the caller.
-        let _armed = self.interrupt.arm(memory.data_ptr(&*store));
-
-        let abi = self.call(store, &instance, abi::ABI)?;
-        if u32::try_from(abi) != Ok(abi::ABI_VERSION) {
-            let wanted = abi::ABI_VERSION;
-            return Err(Fault::guest(format!("it speaks contract {abi}, the host {wanted}")));
-        }
-        match from {
-            Some(snapshot) => {
-                let (allowed, asked) = (self.spec.limits.memory_bytes, snapshot.bytes() as u64);
-                if asked > allowed {
-                    return Err(LimitExceeded { limit: LimitKind::Memory, allowed, asked }.into());
-                }
-                if let Err(fault) = snapshot.restore(&mut *store, memory) {
-                    let refused = store.data().memory_limit.exceeded();
-                    let refused = refused.filter(|limit| limit.limit == LimitKind::Granted);
-                    return Err(self
-                        .interrupt
-                        .reason()
-                        .or(refused.map(Fault::from))
-                        .unwrap_or(fault));
-                }
-                set_stack_pointer(store, &instance, snapshot.stack_pointer)?;
-                store.data_mut().origin = Some(Arc::clone(snapshot));
-                self.meter.from_snapshot.store(1, Ordering::Relaxed);
-            }
+        let fresh = Fresh::new(self, state, from.or(known.as_ref()))?;
+        match from.or(known.as_ref()) {
+            Some(snapshot) => fresh.restore(snapshot)?.serve(),
             None => {
-                self.boot(store, &instance)?;
+                let mut booted = fresh.boot()?;
                 if let Some(key) = key {
-                    self.image.keep_snapshot(key, freeze(store, &instance, memory)?);
+                    self.image.keep_snapshot(key, booted.freeze()?);
                 }
+                booted.ready().serve()
             }
-        }
-        let start = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.meter.start_us.store(start, Ordering::Relaxed);
-        let code = match self.enter(store, &instance, abi::SERVE)? {
-            Ok(code) => code,
-            Err(error) if self.interrupt.reason().is_some() => return Err(self.fault(&error)),
-            Err(error) => match error.downcast::<Restart>() {
-                Ok(Restart(plan)) => return Ok(End::Restart(plan)),
-                Err(error) => return Err(self.fault(&error)),
-            },
-        };
-        if store.data().job.done() && code == 0 {
-            let pointer = stack_pointer(store, &instance)?;
-            let snapshot = Snapshot::take_last(memory.data_mut(&mut *store), pointer);
-            return Ok(End::Loaded(snapshot.map_err(not_taken)?));
-        }
-        // A worker that could not even tell of its MemoryError, for want of memory.
-        match store.data().memory_limit.exceeded() {
-            Some(exceeded) if code != 0 => Err(exceeded.into()),
-            _ => Ok(End::Served),
         }
     }
 
@@ -293,41 +217,8 @@ impl Guest {
         })
     }
 
-    fn boot(&self, store: &mut Store<GuestState>, instance: &Instance) -> Result<(), Fault> {
-        if let Ok(initialize) = instance.get_typed_func::<(), ()>(&mut *store, abi::INITIALIZE) {
-            initialize.call(&mut *store, ()).map_err(|e| self.fault(&e))?;
-        }
-        match self.call(store, instance, abi::BOOT)? {
-            0 => Ok(()),
-            _ => Err(Fault::Guest {
-                what: "its Python did not start; the traceback is in the log".into(),
-            }),
-        }
-    }
-
-    fn call(
-        &self,
-        store: &mut Store<GuestState>,
-        instance: &Instance,
-        export: &str,
-    ) -> Result<i32, Fault> {
-        self.enter(store, instance, export)?.map_err(|e| self.fault(&e))
-    }
-
-    fn enter(
-        &self,
-        store: &mut Store<GuestState>,
-        instance: &Instance,
-        export: &str,
-    ) -> Result<wasmtime::Result<i32>, Fault> {
-        let function = instance
-            .get_typed_func::<(), i32>(&mut *store, export)
-            .map_err(|_| Fault::guest(format!("it does not export {export}() -> i32")))?;
-        Ok(function.call(&mut *store, ()))
-    }
-
     /// Whose fault an abrupt end was.
-    fn fault(&self, error: &wasmtime::Error) -> Fault {
+    pub(crate) fn fault(&self, error: &wasmtime::Error) -> Fault {
         if let Some(reason) = self.interrupt.reason() {
             return reason;
         }
@@ -374,40 +265,6 @@ pub(crate) fn limited_store(engine: &Engine, state: GuestState) -> Store<GuestSt
     store.limiter(|state| &mut state.memory_limit);
     store.set_hostcall_fuel(HOSTCALL_BYTES);
     store
-}
-
-/// What the guest is now, between two calls.
-fn freeze(
-    store: &mut Store<GuestState>,
-    instance: &Instance,
-    memory: wasmtime::Memory,
-) -> Result<Snapshot, Fault> {
-    let pointer = stack_pointer(store, instance)?;
-    Snapshot::take(memory.data(&*store), pointer).map_err(not_taken)
-}
-
-fn not_taken(e: std::io::Error) -> Fault {
-    Fault::host(format!("taking a snapshot: {e}"))
-}
-
-fn stack_pointer(store: &mut Store<GuestState>, instance: &Instance) -> Result<i32, Fault> {
-    let global = instance.get_global(&mut *store, abi::STACK_POINTER);
-    match global.map(|g| g.get(&mut *store)) {
-        Some(Val::I32(value)) => Ok(value),
-        _ => Err(Fault::guest("it exports no __stack_pointer")),
-    }
-}
-
-fn set_stack_pointer(
-    store: &mut Store<GuestState>,
-    instance: &Instance,
-    value: i32,
-) -> Result<(), Fault> {
-    instance
-        .get_global(&mut *store, abi::STACK_POINTER)
-        .ok_or_else(|| Fault::guest("it exports no __stack_pointer"))?
-        .set(&mut *store, Val::I32(value))
-        .map_err(|e| Fault::host(format!("restoring a snapshot: {e}")))
 }
 
 struct Monotonic(Instant);

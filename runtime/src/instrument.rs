@@ -17,6 +17,9 @@ use wasmparser::{FunctionBody, Operator, Parser, Payload, TypeRef};
 /// Part of the cache key of compiled modules: change it with the rewriting.
 pub(crate) const VERSION: u32 = 3;
 
+/// Whether guests can be stopped: not where a benchmark asks what that costs.
+pub(crate) const STOPPABLE: bool = cfg!(not(feature = "unstoppable"));
+
 const BULK: &str = include_str!("bulk.wat");
 
 /// What was seen on the way, kept beside the compiled module.
@@ -244,18 +247,18 @@ impl Reencode for Pass {
     ) -> Result<(), Error<Self::Error>> {
         let mut function = self.new_function_with_parsed_locals(&body)?;
         let ops = body.get_operators_reader()?.into_iter().collect::<Result<Vec<_>, _>>()?;
-        if self.circles.contains(&self.body) {
+        if STOPPABLE && self.circles.contains(&self.body) {
             poll(&mut function);
         }
         self.body += 1;
         let mut loops = uncut(&ops, touches_memory, calls).loops.into_iter().peekable();
         for (at, op) in ops.iter().enumerate() {
             match op {
-                Operator::MemoryCopy { .. } => {
+                Operator::MemoryCopy { .. } if STOPPABLE => {
                     function.instruction(&Instruction::Call(self.copy_index()));
                     continue;
                 }
-                Operator::MemoryFill { .. } => {
+                Operator::MemoryFill { .. } if STOPPABLE => {
                     function.instruction(&Instruction::Call(self.copy_index() + 1));
                     continue;
                 }
@@ -268,7 +271,7 @@ impl Reencode for Pass {
                 _ => {}
             }
             function.instruction(&self.instruction(op.clone())?);
-            if loops.next_if_eq(&at).is_some() {
+            if loops.next_if_eq(&at).is_some() && STOPPABLE {
                 poll(&mut function);
             }
         }

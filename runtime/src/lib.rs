@@ -35,6 +35,7 @@ mod imports;
 mod instrument;
 mod interrupt;
 mod job;
+mod life;
 mod limits;
 mod log;
 mod manifest;

@@ -1,0 +1,187 @@
+//! One instance's life. Each state is a type, and each step takes the state before by value:
+//! [`Fresh`] → [`Booted`] → [`Ready`], or [`Fresh`] → [`Ready`] from a [`Snapshot`]; [`Ready::serve`]
+//! leaves an [`End`]. After a fault there is no state any more: what is poisoned cannot be used.
+
+use crate::abi;
+use crate::fault::{Fault, LimitExceeded};
+use crate::guest::Guest;
+use crate::imports::{GuestState, Raised};
+use crate::interrupt::Armed;
+use crate::job::{Plan, Restart};
+use crate::limits::LimitKind;
+use crate::snapshot::Snapshot;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use wasmtime::{CallHook, Instance, Memory, Store, Val};
+
+/// How a life ended, if not by a fault.
+pub(crate) enum End {
+    Served,
+    /// The task starts again.
+    Restart(Plan),
+    /// The command is loaded; this is the memory.
+    Loaded(Snapshot),
+}
+
+/// What all states hold.
+struct Live<'g> {
+    // Dropped before the store: from then on nobody closes the memory.
+    _armed: Armed,
+    store: Store<GuestState>,
+    instance: Instance,
+    memory: Memory,
+    guest: &'g Guest,
+}
+
+/// No code has run in it.
+pub(crate) struct Fresh<'g>(Live<'g>);
+
+/// Python is initialised and the worker imported; no task has been seen.
+pub(crate) struct Booted<'g>(Live<'g>);
+
+/// It can serve tasks.
+pub(crate) struct Ready<'g>(Live<'g>);
+
+impl<'g> Fresh<'g> {
+    /// An instance for `state`, that can be stopped from now on. `from` is the snapshot that it will
+    /// start from, if any: shared memory does not count as its own.
+    ///
+    /// # Errors
+    /// It cannot be made, is no guest of ours, or begins beyond its limits.
+    pub(crate) fn new(
+        guest: &'g Guest,
+        state: GuestState,
+        from: Option<&Arc<Snapshot>>,
+    ) -> Result<Fresh<'g>, Fault> {
+        let (mut store, instance) = guest.image.instance(state).map_err(|e| guest.fault(&e))?;
+        let interrupt = Arc::clone(&guest.interrupt);
+        store.call_hook(move |_, crossing| {
+            let into_guest =
+                matches!(crossing, CallHook::CallingWasm | CallHook::ReturningFromHost);
+            interrupt.cross(into_guest).map_err(|reason| wasmtime::Error::new(Raised(reason)))
+        });
+        let memory = instance
+            .get_memory(&mut store, abi::MEMORY)
+            .ok_or_else(|| Fault::guest("it exports no memory"))?;
+        let bytes = memory.data_size(&store) as u64;
+        store.data_mut().memory_limit.adopt(bytes, from.map_or(0, |from| from.content()))?;
+        store.data_mut().memory = Some(memory);
+        let armed = guest.interrupt.arm(memory.data_ptr(&store));
+        let mut live = Live { _armed: armed, store, instance, memory, guest };
+        let abi = live.call(abi::ABI)?;
+        if u32::try_from(abi) != Ok(abi::ABI_VERSION) {
+            let wanted = abi::ABI_VERSION;
+            return Err(Fault::guest(format!("it speaks contract {abi}, the host {wanted}")));
+        }
+        Ok(Fresh(live))
+    }
+
+    /// Starts Python, which imports the worker.
+    pub(crate) fn boot(self) -> Result<Booted<'g>, Fault> {
+        let mut live = self.0;
+        let initialize = live.instance.get_typed_func::<(), ()>(&mut live.store, abi::INITIALIZE);
+        if let Ok(initialize) = initialize {
+            initialize.call(&mut live.store, ()).map_err(|e| live.guest.fault(&e))?;
+        }
+        match live.call(abi::BOOT)? {
+            0 => Ok(Booted(live)),
+            _ => Err(Fault::Guest {
+                what: "its Python did not start; the traceback is in the log".into(),
+            }),
+        }
+    }
+
+    /// Becomes what was frozen.
+    pub(crate) fn restore(self, snapshot: &Arc<Snapshot>) -> Result<Ready<'g>, Fault> {
+        let mut live = self.0;
+        let guest = live.guest;
+        let (allowed, asked) = (guest.spec.limits.memory_bytes, snapshot.bytes() as u64);
+        if asked > allowed {
+            return Err(LimitExceeded { limit: LimitKind::Memory, allowed, asked }.into());
+        }
+        if let Err(fault) = snapshot.restore(&mut live.store, live.memory) {
+            let refused = live.store.data().memory_limit.exceeded();
+            let refused = refused.filter(|limit| limit.limit == LimitKind::Granted);
+            let reason = guest.interrupt.reason().or(refused.map(Fault::from));
+            return Err(reason.unwrap_or(fault));
+        }
+        live.set_stack_pointer(snapshot.stack_pointer)?;
+        live.store.data_mut().origin = Some(Arc::clone(snapshot));
+        guest.meter.from_snapshot.store(1, Ordering::Relaxed);
+        Ok(Ready(live))
+    }
+}
+
+impl<'g> Booted<'g> {
+    /// What it is now, for those that start later.
+    pub(crate) fn freeze(&mut self) -> Result<Snapshot, Fault> {
+        let pointer = self.0.stack_pointer()?;
+        Snapshot::take(self.0.memory.data(&self.0.store), pointer).map_err(not_taken)
+    }
+
+    pub(crate) fn ready(self) -> Ready<'g> {
+        Ready(self.0)
+    }
+}
+
+impl Ready<'_> {
+    /// Serves tasks until its input ends, or until it is done with loading a command.
+    pub(crate) fn serve(self) -> Result<End, Fault> {
+        let mut live = self.0;
+        let guest = live.guest;
+        let start = u64::try_from(guest.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        guest.meter.start_us.store(start, Ordering::Relaxed);
+        let code = match live.enter(abi::SERVE)? {
+            Ok(code) => code,
+            Err(error) if guest.interrupt.reason().is_some() => return Err(guest.fault(&error)),
+            Err(error) => match error.downcast::<Restart>() {
+                Ok(Restart(plan)) => return Ok(End::Restart(plan)),
+                Err(error) => return Err(guest.fault(&error)),
+            },
+        };
+        if live.store.data().job.done() && code == 0 {
+            let pointer = live.stack_pointer()?;
+            let snapshot = Snapshot::take_last(live.memory.data_mut(&mut live.store), pointer);
+            return Ok(End::Loaded(snapshot.map_err(not_taken)?));
+        }
+        // A worker that could not even tell of its MemoryError, for want of memory.
+        match live.store.data().memory_limit.exceeded() {
+            Some(exceeded) if code != 0 => Err(exceeded.into()),
+            _ => Ok(End::Served),
+        }
+    }
+}
+
+impl Live<'_> {
+    fn call(&mut self, export: &str) -> Result<i32, Fault> {
+        self.enter(export)?.map_err(|e| self.guest.fault(&e))
+    }
+
+    fn enter(&mut self, export: &str) -> Result<wasmtime::Result<i32>, Fault> {
+        let function = self
+            .instance
+            .get_typed_func::<(), i32>(&mut self.store, export)
+            .map_err(|_| Fault::guest(format!("it does not export {export}() -> i32")))?;
+        Ok(function.call(&mut self.store, ()))
+    }
+
+    fn stack_pointer(&mut self) -> Result<i32, Fault> {
+        let global = self.instance.get_global(&mut self.store, abi::STACK_POINTER);
+        match global.map(|g| g.get(&mut self.store)) {
+            Some(Val::I32(value)) => Ok(value),
+            _ => Err(Fault::guest("it exports no __stack_pointer")),
+        }
+    }
+
+    fn set_stack_pointer(&mut self, value: i32) -> Result<(), Fault> {
+        self.instance
+            .get_global(&mut self.store, abi::STACK_POINTER)
+            .ok_or_else(|| Fault::guest("it exports no __stack_pointer"))?
+            .set(&mut self.store, Val::I32(value))
+            .map_err(|e| Fault::host(format!("restoring a snapshot: {e}")))
+    }
+}
+
+fn not_taken(e: std::io::Error) -> Fault {
+    Fault::host(format!("taking a snapshot: {e}"))
+}
