@@ -75,8 +75,6 @@ pub(crate) fn parse(json: &str) -> Result<SandboxSpec, Failure> {
         return Err(Failure::host("clock and random are \"real\" on this bridge"));
     }
     let mut env: Vec<(String, String)> = spec.grants.env.into_iter().collect();
-    // The interpreter reads the hash seed before any Python code runs.
-    const HASH_SEED: &str = "PYTHONHASHSEED";
     let session_env = |name: &str| spec.session["env"][name].as_str().map(str::to_owned);
     if let Some(seed) = session_env(HASH_SEED) {
         env.push((HASH_SEED.into(), seed));
@@ -129,11 +127,18 @@ pub(crate) fn parse(json: &str) -> Result<SandboxSpec, Failure> {
     })
 }
 
+/// The interpreter reads the hash seed before any Python code runs.
+const HASH_SEED: &str = "PYTHONHASHSEED";
+
 /// What `davy_worker.boot` depends on; sandboxes alike in it share a snapshot. It may be kept on
 /// disk if every entry of `sys_path` is a file, known by its size and time of change: a folder's
 /// modules could change unseen.
+///
+/// A hash seed that nobody has fixed was drawn at random, and is in the snapshot. The workers of one stock
+/// executor share theirs, as forks of one daemon, and so do ours; one on disk would be every executor's, for ever.
 fn snapshot_key(session: &serde_json::Value, env: &[(String, String)], jobs: bool) -> SnapshotKey {
-    let mut on_disk = true;
+    let seed = env.iter().find(|(name, _)| name == HASH_SEED);
+    let mut on_disk = seed.is_some_and(|(_, seed)| seed.parse::<u32>().is_ok());
     let mut files = Vec::new();
     for path in session["sys_path"].as_array().into_iter().flatten().filter_map(|p| p.as_str()) {
         match std::fs::metadata(path) {
@@ -151,5 +156,29 @@ fn snapshot_key(session: &serde_json::Value, env: &[(String, String)], jobs: boo
         key: blake3::hash(boot.to_string().as_bytes()).to_hex().to_string(),
         on_disk,
         jobs,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::snapshot_key;
+    use serde_json::json;
+
+    #[test]
+    fn a_snapshot_with_a_hash_seed_drawn_at_random_is_not_kept_on_disk() {
+        let session = json!({ "worker": "pyspark.worker", "sys_path": [] });
+        let key = |seed: Option<&str>| {
+            let env = seed.map(|seed| ("PYTHONHASHSEED".to_owned(), seed.to_owned()));
+            snapshot_key(&session, &env.into_iter().collect::<Vec<_>>(), false)
+        };
+        for fixed in ["0", "7", "4294967295"] {
+            assert!(key(Some(fixed)).on_disk, "{fixed}");
+        }
+        for drawn in [None, Some(""), Some("random"), Some("7x"), Some("-1"), Some("4294967296")] {
+            assert!(!key(drawn).on_disk, "{drawn:?}");
+        }
+        let keys = [None, Some("0"), Some("7"), Some("random")].map(|seed| key(seed).key);
+        let different: std::collections::HashSet<_> = keys.iter().collect();
+        assert_eq!(different.len(), 4, "each seed has its own");
     }
 }

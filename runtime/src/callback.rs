@@ -6,6 +6,7 @@
 
 use crate::abi::errno;
 use crate::channel::Channels;
+use crate::failpoint::step;
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::FileTypeExt;
@@ -70,7 +71,8 @@ impl Callbacks {
         if !meta.file_type().is_socket() {
             return Err(Failed::Errno(errno::ACCES));
         }
-        let stream = UnixStream::connect(path)
+        let stream = step("callback.connect")
+            .and_then(|()| UnixStream::connect(path))
             .and_then(|s| s.set_read_timeout(Some(POLL)).map(|()| s))
             .and_then(|s| s.set_write_timeout(Some(POLL)).map(|()| s))
             .map_err(|_| Failed::Errno(errno::CONNREFUSED))?;

@@ -22,48 +22,73 @@ pub(crate) const INDEX: &str = "files.json";
 const STAMP: &str = "files.stamp";
 const PANIC: &str = "the check of the image's files ended early";
 
+/// Looks at the files, and lays them out again if they are damaged.
+type Look = dyn Fn() -> Result<Entry, Fault> + Send + Sync;
+
 /// The files of an open image, or a check of them that still goes on.
 pub(crate) struct Files {
-    entry: OnceLock<Result<Entry, Fault>>,
-    check: Mutex<Option<JoinHandle<Result<Entry, Fault>>>>,
+    entry: OnceLock<Entry>,
+    check: Mutex<Check>,
+}
+
+enum Check {
+    /// There is nothing to wait for.
+    Done,
+    Runs(JoinHandle<Result<Entry, Fault>>, Arc<Look>),
+    /// A check failed, of which somebody was told; the next one who asks looks again.
+    Failed(Arc<Look>),
 }
 
 impl Files {
     pub(crate) fn ready(entry: Entry) -> Files {
-        Files { entry: Ok(entry).into(), check: Mutex::default() }
+        Files { entry: entry.into(), check: Mutex::new(Check::Done) }
     }
 
     /// Looks at thousands of files beside the caller, for some twenty milliseconds.
     pub(crate) fn check(cache: &Cache, source: &Arc<Source>, digest: &str) -> Result<Files, Fault> {
         let (cache, source, digest) = (cache.clone(), Arc::clone(source), digest.to_owned());
-        let look = move || {
+        let look: Arc<Look> = Arc::new(move || {
             let found = entry(&cache, &source, &digest).inspect_err(|_| source.forget())?;
             Ok(found.1)
-        };
+        });
+        let beside = Arc::clone(&look);
         let thread = std::thread::Builder::new().name("davy-files".into());
-        let thread = step("files.thread").and_then(|()| thread.spawn(look));
+        let thread = step("files.thread").and_then(|()| thread.spawn(move || beside()));
         let thread = thread.map_err(|e| Fault::host(format!("starting a thread: {e}")))?;
-        Ok(Files { entry: OnceLock::new(), check: Mutex::new(Some(thread)) })
+        Ok(Files { entry: OnceLock::new(), check: Mutex::new(Check::Runs(thread, look)) })
     }
 
     /// The folder that guests see, all in it as it should be.
     pub(crate) fn folder(&self) -> Result<PathBuf, Fault> {
-        let entry = self.entry.get_or_init(|| match self.take() {
-            Some(thread) => thread.join().unwrap_or_else(|_| Err(Fault::host(PANIC))),
-            None => Err(Fault::host(PANIC)),
-        });
-        entry.as_ref().map(|entry| entry.path.join(FOLDER)).map_err(Fault::clone)
-    }
-
-    fn take(&self) -> Option<JoinHandle<Result<Entry, Fault>>> {
-        self.check.lock().unwrap_or_else(PoisonError::into_inner).take()
+        let folder = |entry: &Entry| entry.path.join(FOLDER);
+        if let Some(entry) = self.entry.get() {
+            return Ok(folder(entry));
+        }
+        let mut check = self.check.lock().unwrap_or_else(PoisonError::into_inner);
+        let (found, look) = match std::mem::replace(&mut *check, Check::Done) {
+            Check::Done => return self.entry.get().map(folder).ok_or_else(|| Fault::host(PANIC)),
+            Check::Runs(thread, look) => {
+                (thread.join().unwrap_or_else(|_| Err(Fault::host(PANIC))), look)
+            }
+            Check::Failed(look) => (look(), look),
+        };
+        match found {
+            Ok(entry) => Ok(folder(self.entry.get_or_init(|| entry))),
+            Err(fault) => {
+                *check = Check::Failed(look);
+                Err(fault)
+            }
+        }
     }
 }
 
 impl Drop for Files {
     fn drop(&mut self) {
         // Nobody finds work of an image that is gone in the cache's folder.
-        self.take().map(JoinHandle::join);
+        let check = self.check.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Check::Runs(thread, _) = std::mem::replace(check, Check::Done) {
+            let _ = thread.join();
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use crate::sandbox::{Meter, SandboxSpec};
 use crate::snapshot::Snapshot;
 use crate::watchdog::Watched;
 use rand::SeedableRng;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 use wasmtime::{Engine, Store, ThrownException, Trap};
 use wasmtime_wasi::{
@@ -30,6 +30,10 @@ use wasmtime_wasi::{
 
 /// Bytes one host call may copy for the guest: a whole broadcast file read at once fits.
 const HOSTCALL_BYTES: usize = 1 << 30;
+
+/// Zero of the monotonic clock of every guest: what was read of it in one that became a snapshot lies in the
+/// past of those that start from there.
+static MONOTONIC_ZERO: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// All that a sandbox's thread has.
 pub(crate) struct Guest {
@@ -138,7 +142,7 @@ impl Guest {
         role: Role,
         carry: Vec<u8>,
     ) -> Result<GuestState, Fault> {
-        let (spec, grants, began) = (&self.spec, &self.spec.grants, self.began);
+        let (spec, grants, began) = (&self.spec, &self.spec.grants, *MONOTONIC_ZERO);
         let job = Desk::new(self.shared(), role, carry);
         let admission = Admission::new(&grants.admit)
             .map_err(|e| Fault::host(format!("making the folder for admitted files: {e}")))?;

@@ -16,7 +16,7 @@ use crate::memory_limit::MAX_TABLE;
 use crate::sandbox::SnapshotKey;
 use crate::snapshot::Snapshot;
 use crate::source::{Known, Source};
-use std::collections::HashMap;
+use crate::workers::Workers;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use wasmtime::{Instance, InstancePre, Result, Store};
@@ -32,7 +32,7 @@ pub struct Image {
     manifest: Manifest,
     files: Files,
     _code: Entry,
-    snapshots: Mutex<HashMap<String, Arc<Snapshot>>>,
+    snapshots: Mutex<Workers>,
     pub(crate) jobs: Arc<Jobs>,
 }
 
@@ -145,21 +145,21 @@ impl Image {
     pub(crate) fn snapshot(&self, key: &SnapshotKey) -> Option<Arc<Snapshot>> {
         let mut known = self.snapshots.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(snapshot) = known.get(&key.key) {
-            return Some(Arc::clone(snapshot));
+            return Some(snapshot);
         }
         if !key.on_disk {
             return None;
         }
         let load = |folder: &Path| Snapshot::load(&folder.join(SNAPSHOT));
         let snapshot = Arc::new(self.engine.cache.find(&self.cache_key(key), load)?);
-        known.insert(key.key.clone(), Arc::clone(&snapshot));
+        known.keep(&key.key, &snapshot);
         Some(snapshot)
     }
 
     /// What its snapshots take of the host's memory.
     pub fn snapshot_figures(&self) -> SnapshotFigures {
         let known = self.snapshots.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = known.values().map(|snapshot| snapshot.content()).sum();
+        let bytes = known.bytes();
         drop(known);
         let (jobs, job_bytes) = self.jobs.kept();
         SnapshotFigures { bytes, jobs, job_bytes }
@@ -181,10 +181,9 @@ impl Image {
     pub(crate) fn keep_snapshot(&self, key: &SnapshotKey, snapshot: Snapshot) {
         let snapshot = Arc::new(snapshot);
         let mut known = self.snapshots.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.contains_key(&key.key) {
+        if !known.keep(&key.key, &snapshot) {
             return;
         }
-        known.insert(key.key.clone(), Arc::clone(&snapshot));
         drop(known);
         if key.on_disk {
             let (cache, name) = (self.engine.cache.clone(), self.cache_key(key));

@@ -11,9 +11,12 @@
 #![allow(unsafe_code)]
 
 use crate::channel::Channels;
+use crate::failpoint::step;
 use crate::fault::Fault;
+use crate::watchdog::Watchdog;
+use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
 use std::ffi::c_void;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// The switch that stops one sandbox. Any thread may use it, any number of times; the first
 /// reason counts.
@@ -21,12 +24,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct Interrupt {
     state: Mutex<State>,
     channels: Arc<Channels>,
+    /// For the watchdog, which closes what could not be closed at once.
+    me: Weak<Interrupt>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     reason: Option<Fault>,
     memory: Option<LinearMemory>,
+    /// That memory, in which a stopped guest ran, is inaccessible. No other is run in after it.
+    closed: bool,
     /// Whether compiled code of the guest runs, and nothing else touches its memory.
     in_guest: bool,
 }
@@ -40,7 +47,7 @@ pub(crate) const RESERVATION: u64 = 4 << 30;
 
 impl Interrupt {
     pub(crate) fn new(channels: Arc<Channels>) -> Arc<Interrupt> {
-        Arc::new(Interrupt { state: Mutex::default(), channels })
+        Arc::new_cyclic(|me| Interrupt { state: Mutex::default(), channels, me: Weak::clone(me) })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -49,15 +56,23 @@ impl Interrupt {
 
     /// Stops the guest for `reason`. Returns at once; the guest traps at its next memory access.
     pub fn stop(&self, reason: Fault) {
-        let mut state = self.lock();
-        if state.reason.is_none() {
-            state.reason = Some(reason);
-            if let (Some(memory), true) = (state.memory, state.in_guest) {
-                memory.close();
-            }
-        }
-        drop(state);
+        self.lock().reason.get_or_insert(reason);
+        let closed = self.close();
         self.channels.stop();
+        if !closed {
+            Watchdog::close_later(Weak::clone(&self.me));
+        }
+    }
+
+    /// Closes the memory of a guest that was stopped, if its code runs; `false` if the system refuses, and
+    /// it is to be tried again. A guest that meets the host meanwhile ends there.
+    pub(crate) fn close(&self) -> bool {
+        let mut state = self.lock();
+        if state.reason.is_none() || state.closed || !state.in_guest {
+            return true;
+        }
+        state.closed = state.memory.is_none_or(LinearMemory::close);
+        state.closed
     }
 
     /// Why the guest was stopped, if it was.
@@ -108,7 +123,16 @@ impl Drop for Armed {
 }
 
 impl LinearMemory {
-    fn close(self) {
+    /// Takes all access away; whether it is gone.
+    ///
+    /// Protection changes by splitting mappings, of which a process has a bounded number, and for which the
+    /// kernel needs memory. One new mapping in place of all of them is had where that fails.
+    fn close(self) -> bool {
+        step("stop.close").and_then(|()| self.protect().or_else(|_| self.replace())).is_ok()
+    }
+
+    fn protect(self) -> std::io::Result<()> {
+        step("stop.protect")?;
         // SAFETY: the address is the start of a linear memory whose store outlives its `Armed`
         // guard, and this is called under the lock that the guard's drop takes, so the mapping
         // exists; the engine reserves RESERVATION bytes for it. Taking access away cannot break
@@ -122,9 +146,24 @@ impl LinearMemory {
             rustix::mm::mprotect(
                 self.0 as *mut c_void,
                 RESERVATION as usize,
-                rustix::mm::MprotectFlags::empty(),
+                MprotectFlags::empty(),
             )
         };
-        debug_assert!(closed.is_ok(), "closing the linear memory: {closed:?}");
+        Ok(closed?)
+    }
+
+    fn replace(self) -> std::io::Result<()> {
+        // SAFETY: as for `protect`: the same bytes become inaccessible in the same state. What they held
+        // is gone, and nobody reads it any more: the stop has a reason, with which every crossing fails.
+        // The store unmaps the whole reservation, whatever is mapped there.
+        let mapped = unsafe {
+            rustix::mm::mmap_anonymous(
+                self.0 as *mut c_void,
+                RESERVATION as usize,
+                ProtFlags::empty(),
+                MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE,
+            )
+        };
+        mapped.map(|_| ()).map_err(Into::into)
     }
 }

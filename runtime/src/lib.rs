@@ -52,6 +52,7 @@ mod stamp;
 mod transfers;
 mod unpacked;
 mod watchdog;
+mod workers;
 
 pub use admission::AdmitRule;
 pub use batches::{InputBatch, Output};

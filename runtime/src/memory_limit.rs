@@ -2,6 +2,7 @@
 
 use crate::budget::Growth;
 use crate::channel::Channels;
+use crate::failpoint::step;
 use crate::fault::{Fault, LimitExceeded};
 use crate::imports::Raised;
 use crate::limits::{LimitKind, MAX_MEMORY};
@@ -106,7 +107,7 @@ impl wasmtime::ResourceLimiter for MemoryLimit {
             return Ok(false);
         }
         match self.hold(desired) {
-            Growth::Granted => Ok(true),
+            Growth::Granted => Ok(step("memory.grow").is_ok()),
             Growth::Refused { why, granted: allowed, asked } => {
                 let exceeded = LimitExceeded { limit: LimitKind::Granted, allowed, asked };
                 self.refused = Some((exceeded, why));

@@ -13,7 +13,7 @@ use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 use std::ffi::c_void;
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -48,30 +48,36 @@ const MOST_BYTES: usize = 1 << 32;
 
 impl Snapshot {
     /// Writes the snapshot as a file: magic, BLAKE3 of the rest, stack pointer, length, and each
-    /// page that is not zero after its number.
+    /// page that is not zero after its number. A part at a time: the host may have no memory for all of it.
     pub(crate) fn save(&self, path: &Path) -> std::io::Result<()> {
-        let mut body = Vec::with_capacity(self.bytes);
-        body.extend_from_slice(&self.stack_pointer.to_le_bytes());
-        body.extend_from_slice(&(self.bytes as u64).to_le_bytes());
+        let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
+        file.write_all(MAGIC)?;
+        file.write_all(&[0; blake3::OUT_LEN])?; // the digest, when all is written
+        let mut digest = blake3::Hasher::new();
+        let mut put = |bytes: &[u8]| {
+            digest.update(bytes);
+            file.write_all(bytes)
+        };
+        put(&self.stack_pointer.to_le_bytes())?;
+        put(&(self.bytes as u64).to_le_bytes())?;
         let mut page = [0; PAGE];
         for number in 0..self.bytes / PAGE {
             self.file.read_exact_at(&mut page, (number * PAGE) as u64)?;
             if page.iter().any(|&b| b != 0) {
-                body.extend_from_slice(&(number as u32).to_le_bytes());
-                body.extend_from_slice(&page);
+                put(&(number as u32).to_le_bytes())?;
+                put(&page)?;
             }
         }
         step("snapshot.save")?;
-        let mut file = File::create(path)?;
-        file.write_all(MAGIC)?;
-        file.write_all(blake3::hash(&body).as_bytes())?;
-        file.write_all(&body)?;
+        let file = file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+        file.write_all_at(digest.finalize().as_bytes(), MAGIC.len() as u64)?;
         file.sync_all()
     }
 
     /// Reads a saved snapshot; `None` if it is missing or damaged.
     pub(crate) fn load(path: &Path) -> Option<Snapshot> {
-        Snapshot::parse(&std::fs::read(path).ok()?)
+        let bytes = step("snapshot.read").and_then(|()| std::fs::read(path));
+        Snapshot::parse(&bytes.ok()?)
     }
 
     pub(crate) fn parse(bytes: &[u8]) -> Option<Snapshot> {

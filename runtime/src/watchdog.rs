@@ -1,14 +1,15 @@
 //! One thread a process that enforces deadlines and CPU time.
 //!
 //! It sleeps while no task has a time limit, and otherwise looks every [`TICK`]. CPU time is the
-//! guest thread's own, read from the kernel's scheduler statistics.
+//! guest thread's own, read from the kernel's scheduler statistics. It also repeats stops that the system
+//! refused.
 
 use crate::channel::Channels;
 use crate::failpoint::step;
 use crate::fault::{Fault, LimitExceeded};
 use crate::interrupt::Interrupt;
 use crate::limits::{LimitKind, TaskLimits};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// How late a limit may be noticed.
@@ -99,15 +100,23 @@ impl Watched {
     }
 }
 
-struct Watchdog {
-    watched: Mutex<Vec<Weak<Watched>>>,
+pub(crate) struct Watchdog {
+    charges: Mutex<Charges>,
     arrived: Condvar,
+}
+
+struct Charges {
+    watched: Vec<Weak<Watched>>,
+    /// Guests that are to be stopped, and whose memory could not be closed yet.
+    unclosed: Vec<Weak<Interrupt>>,
 }
 
 impl Watchdog {
     fn get() -> std::io::Result<&'static Watchdog> {
-        static DOG: Watchdog =
-            Watchdog { watched: Mutex::new(Vec::new()), arrived: Condvar::new() };
+        static DOG: Watchdog = Watchdog {
+            charges: Mutex::new(Charges { watched: Vec::new(), unclosed: Vec::new() }),
+            arrived: Condvar::new(),
+        };
         static RUNS: Mutex<bool> = Mutex::new(false);
         let mut runs = RUNS.lock().unwrap_or_else(PoisonError::into_inner);
         if !*runs {
@@ -119,8 +128,12 @@ impl Watchdog {
         Ok(&DOG)
     }
 
+    fn lock(&self) -> MutexGuard<'_, Charges> {
+        self.charges.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn watch(&self, watched: &Arc<Watched>) {
-        let mut list = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let list = &mut self.lock().watched;
         let known = list.iter().any(|w| std::ptr::eq(w.as_ptr(), Arc::as_ptr(watched)));
         if !known {
             list.push(Arc::downgrade(watched));
@@ -128,14 +141,34 @@ impl Watchdog {
         self.arrived.notify_all();
     }
 
+    /// Tries until the memory is closed or the guest has met the host. Without a thread, the next stop
+    /// tries again: the last one comes when the sandbox is dropped.
+    pub(crate) fn close_later(interrupt: Weak<Interrupt>) {
+        if let Ok(dog) = Watchdog::get() {
+            dog.lock().unclosed.push(interrupt);
+            dog.arrived.notify_all();
+        }
+    }
+
     fn run(&self) -> ! {
         loop {
-            let mut list = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-            while list.is_empty() {
-                list = self.arrived.wait(list).unwrap_or_else(PoisonError::into_inner);
+            let mut charges = self.lock();
+            while charges.watched.is_empty() && charges.unclosed.is_empty() {
+                charges = self.arrived.wait(charges).unwrap_or_else(PoisonError::into_inner);
             }
-            list.retain(|w| w.upgrade().is_some_and(|w| w.check()));
-            drop(list);
+            charges.unclosed.retain(|i| i.upgrade().is_some_and(|i| !i.close()));
+            let due = std::mem::take(&mut charges.watched);
+            drop(charges);
+            // Without the lock: a stop that the system refuses is put on the other list.
+            let left: Vec<_> =
+                due.into_iter().filter(|w| w.upgrade().is_some_and(|w| w.check())).collect();
+            let mut charges = self.lock();
+            for watched in left {
+                if !charges.watched.iter().any(|w| w.ptr_eq(&watched)) {
+                    charges.watched.push(watched);
+                }
+            }
+            drop(charges);
             std::thread::sleep(TICK);
         }
     }

@@ -28,14 +28,20 @@ pub(crate) const GIVE: &str = r#"(local $at i32) (local $n i32)
   i32.const 0"#;
 
 /// A guest's memory under construction.
-struct Memory(Vec<u8>);
+pub(crate) struct Memory {
+    bytes: Vec<u8>,
+    /// Where in the guest's memory it will lie.
+    base: u32,
+    /// How far from a multiple of 64 all in it lies.
+    off: usize,
+}
 
 impl Memory {
     fn put(&mut self, bytes: &[u8]) -> u32 {
-        self.0.resize(self.0.len().next_multiple_of(64), 0);
-        let at = self.0.len() as u32;
-        self.0.extend_from_slice(bytes);
-        at
+        self.bytes.resize(self.bytes.len().next_multiple_of(64) + self.off, 0);
+        let at = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(bytes);
+        self.base + at
     }
 
     /// An `ArrowArray` as a 32-bit guest lays it out, with all that it points at.
@@ -76,24 +82,29 @@ impl Memory {
 
 /// Memory with a batch of these columns; the addresses of the batch and of its columns' structs.
 pub(crate) fn lay(columns: &[ArrayRef]) -> (Vec<u8>, u32, Vec<u32>) {
+    lay_at(0, 0, columns)
+}
+
+/// The same, to lie at `base`, and `off` a multiple of 64.
+pub(crate) fn lay_at(base: u32, off: usize, columns: &[ArrayRef]) -> (Vec<u8>, u32, Vec<u32>) {
     let fields: Vec<Field> = columns
         .iter()
         .enumerate()
         .map(|(i, c)| Field::new(format!("c{i}"), c.data_type().clone(), true))
         .collect();
-    let mut memory = Memory(vec![0; 64]);
+    let mut memory = Memory { bytes: vec![0; 64], base, off };
     let message = memory.put(&schema_message(&Schema::new(fields)));
-    let length = memory.0.len() as u32 - message;
+    let length = base + memory.bytes.len() as u32 - message;
     let places: Vec<u32> = columns.iter().map(|c| memory.array(&c.to_data())).collect();
     let batch = memory.structure(columns[0].len(), 0, &[0], &places);
     for (i, word) in [message, length, batch].into_iter().enumerate() {
-        memory.0[4 * i..4 * i + 4].copy_from_slice(&word.to_le_bytes());
+        memory.bytes[4 * i..4 * i + 4].copy_from_slice(&word.to_le_bytes());
     }
-    assert!(memory.0.len() < 131_072, "the test's memory is too small");
-    (memory.0, batch, places)
+    assert!(memory.bytes.len() < 131_072, "the test's memory is too small");
+    (memory.bytes, batch, places)
 }
 
-fn schema_message(schema: &Schema) -> Vec<u8> {
+pub(crate) fn schema_message(schema: &Schema) -> Vec<u8> {
     // Without batches a stream is the schema's message.
     let writer = arrow_ipc::writer::StreamWriter::try_new(Vec::new(), schema).expect("a writer");
     writer.into_inner().expect("bytes")
@@ -213,24 +224,24 @@ fn a_batch_arrives_as_it_was_given() {
 }
 
 /// Places in an `ArrowArray`.
-const LENGTH: usize = 0;
-const OFFSET: usize = 16;
+pub(crate) const LENGTH: usize = 0;
+pub(crate) const OFFSET: usize = 16;
 const BUFFER_COUNT: usize = 24;
-const CHILD_COUNT: usize = 32;
-const BUFFERS: usize = 40;
-const CHILDREN: usize = 44;
+pub(crate) const CHILD_COUNT: usize = 32;
+pub(crate) const BUFFERS: usize = 40;
+pub(crate) const CHILDREN: usize = 44;
 const DICTIONARY: usize = 48;
 
-fn word(memory: &[u8], at: usize) -> usize {
+pub(crate) fn word(memory: &[u8], at: usize) -> usize {
     u32::from_le_bytes(memory[at..at + 4].try_into().expect("4 bytes")) as usize
 }
 
-fn set(memory: &mut [u8], at: usize, bytes: &[u8]) {
+pub(crate) fn set(memory: &mut [u8], at: usize, bytes: &[u8]) {
     memory[at..at + bytes.len()].copy_from_slice(bytes);
 }
 
 /// The address of buffer `n` of the array at `array`.
-fn buffer(memory: &[u8], array: usize, n: usize) -> usize {
+pub(crate) fn buffer(memory: &[u8], array: usize, n: usize) -> usize {
     word(memory, word(memory, array + BUFFERS) + 4 * n)
 }
 
@@ -350,11 +361,11 @@ fn small_descriptions_of_large_batches_meet_the_memory_limit() {
     // 400 columns of one array: 24 MB out of 60 KB.
     let fields: Vec<Field> =
         (0..400).map(|i| Field::new(format!("c{i}"), DataType::Utf8, true)).collect();
-    let mut more = Memory(memory);
+    let mut more = Memory { bytes: memory, base: 0, off: 0 };
     let message = more.put(&schema_message(&Schema::new(fields)));
-    let length = more.0.len() as u32 - message;
+    let length = more.bytes.len() as u32 - message;
     let again = more.structure(1, 0, &[0], &vec![places[0]; 400]);
-    memory = more.0;
+    memory = more.bytes;
     assert!(batch > 0 && memory.len() < 131_072);
     for (i, value) in [message, length, again].into_iter().enumerate() {
         set(&mut memory, 4 * i, &value.to_le_bytes());

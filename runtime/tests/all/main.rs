@@ -1,6 +1,7 @@
 //! The runtime's integration tests: one binary, a module per subject, guests as inline text.
 
 mod attacks;
+mod batch_lies;
 mod batches;
 mod guests;
 mod hostile;
@@ -10,4 +11,5 @@ mod limits;
 mod python;
 mod random_lies;
 mod sandbox;
+mod secrets;
 mod snapshot;

@@ -28,6 +28,8 @@ enum Comes<'a> {
     Fault(&'a str, &'a str),
     /// The guest lives to its end, and its output has these words.
     Says(&'a str),
+    /// The same, and these are all of its output.
+    SaysNoMore(&'a str),
     /// The guest lives to its end, with the answer of one host call as its output.
     Answers(i32),
 }
@@ -41,6 +43,7 @@ impl Comes<'_> {
                 fault.kind() == kind && text.contains(words) && fault.poisons()
             }
             (Comes::Says(words), Ok(())) => said.contains(words),
+            (Comes::SaysNoMore(words), Ok(())) => said == words,
             (Comes::Answers(code), Ok(())) => output[..] == code.to_le_bytes(),
             _ => false,
         };

@@ -85,7 +85,7 @@ fn requests_out_of_order() {
 fn frames_that_lie() {
     let lab = Lab::new();
     let neighbour = Neighbour::of(&lab);
-    use Comes::{Answers, Fault, Says};
+    use Comes::{Answers, Fault, Says, SaysNoMore};
     let attacks = [
         (
             "a frame of negative length",
@@ -154,7 +154,7 @@ fn frames_that_lie() {
             "(drop (call $write (i32.const 100) (i32.const 3))) unreachable".into(),
             Fault("script", "aborted"),
         ),
-        ("an end that says it failed", "i32.const 77".into(), Says("")),
+        ("an end that says it failed", "i32.const 77".into(), SaysNoMore("")),
         (
             "a write after the end of the task",
             "(drop (call $read (i32.const 0) (i32.const 1)))
@@ -320,7 +320,7 @@ fn modules_of_another_shape() {
             deadline: endless.then_some(std::time::Duration::from_millis(150)),
             ..TaskLimits::default()
         });
-        let comes = if kind.is_empty() { Comes::Says("") } else { Comes::Fault(kind, words) };
+        let comes = if kind.is_empty() { Comes::SaysNoMore("") } else { Comes::Fault(kind, words) };
         attack(name, &sandbox, b"", &neighbour, comes);
     }
 }

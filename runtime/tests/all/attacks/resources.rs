@@ -53,7 +53,7 @@ fn guests_that_take_all_they_can_get() {
     let host = lab.folder.path().join("granted");
     std::fs::create_dir(&host).expect("a folder");
     std::fs::write(host.join("a"), "a").expect("a file");
-    use Comes::{Answers, Fault, Says};
+    use Comes::{Answers, Fault, SaysNoMore};
     let stack = Fault("limit", "stack: 6.0 MiB allowed");
     let deadline = Fault("limit", "deadline: the task may run 300 ms and ran");
     let poll = "(drop (call $poll (i32.const 400) (i32.const 600) (i32.const 1) (i32.const 700)))";
@@ -77,7 +77,7 @@ fn guests_that_take_all_they_can_get() {
         ("output without end", forever("(drop (call $write (i32.const 0) (i32.const 65536)))"),
             Fault("limit", "output: 1048576 bytes allowed, ")),
         ("the log without end, 4,000 times", "(local $n i32) (loop $l (drop (call $fd_write (i32.const 2) (i32.const 100) (i32.const 1) (i32.const 300)))
-            (br_if $l (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 4000)))) i32.const 0".into(), Says("")),
+            (br_if $l (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 4000)))) i32.const 0".into(), SaysNoMore("")),
         ("a log line of 4 GiB", answer("(call $fd_write (i32.const 2) (i32.const 108) (i32.const 1) (i32.const 300))"), Answers(48)),
         ("log lines from outside memory", answer("(call $fd_write (i32.const 1) (i32.const 116) (i32.const 1) (i32.const 300))"), Fault("guest", "wrong value")),
         ("four billion log lines at once", answer("(call $fd_write (i32.const 1) (i32.const 100) (i32.const -1) (i32.const 300))"), Answers(48)),
