@@ -115,7 +115,9 @@ ARROW_MODULES = (
     "datasource",
     "rdd_barrier",
     "ml_cases",
+    "models",
     "pandas_on_spark",
+    "pandas_plots",
     "streaming",
     "stateful",
 )
