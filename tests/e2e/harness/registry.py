@@ -119,6 +119,7 @@ ARROW_MODULES = (
     "pandas_on_spark",
     "pandas_plots",
     "streaming",
+    "streaming_io",
     "stateful",
 )
 
