@@ -113,6 +113,8 @@ ARROW_MODULES = (
     "arrow_udtf",
     "udtf_random",
     "datasource",
+    "types_rows",
+    "types_values",
     "rdd_barrier",
     "ml_cases",
     "models",
