@@ -123,6 +123,7 @@ ARROW_MODULES = (
     "streaming",
     "streaming_io",
     "stateful",
+    "state_kinds",
 )
 
 # Each part runs in a process of its own, the longer one first.
