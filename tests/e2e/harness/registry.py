@@ -113,11 +113,17 @@ ARROW_MODULES = (
     "arrow_udtf",
     "udtf_random",
     "datasource",
+    "types_rows",
+    "types_values",
     "rdd_barrier",
     "ml_cases",
+    "models",
     "pandas_on_spark",
+    "pandas_plots",
     "streaming",
+    "streaming_io",
     "stateful",
+    "state_kinds",
 )
 
 # Each part runs in a process of its own, the longer one first.
