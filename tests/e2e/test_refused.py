@@ -196,6 +196,12 @@ SAID = {
         )
     ),
     "columnar.a_batch_that_was_not_put": r"OSError: \[Errno \d+\] Invalid argument",
+    "columnar_nodes.no_stream_in_the_guest": r"\[(0(, )?){23}\] \[([23](, )?){23}\]",
+    "columnar_nodes.no_stream_in_the_jvm": r"\{False\} \[(True(, )?){7}\]",
+    "columnar_nodes.plans_of_every_node": r"23 kinds, 7 nodes, \[\]",
+    # Every kind: rows and batches each way, and no figure that is zero.
+    "columnar_nodes.figures_of_every_node": r"\[(\('\w+', (600|1200), \d+, \d+, \[\]\)(, )?){23}\]",
+    "columnar_nodes.limits_in_the_figures_of_every_node": r"\[([12](, )?){23}\] \[(0(, )?){23}\]",
 }
 
 

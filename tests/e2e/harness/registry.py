@@ -131,7 +131,7 @@ PARTS = {"arrow": ARROW_MODULES, "plain": PLAIN_MODULES}
 MODULES = PLAIN_MODULES + ARROW_MODULES
 
 # What only Davy does; stock has no outcome to compare with.
-DAVY_MODULES = ("refused", "hostile", "columnar")
+DAVY_MODULES = ("refused", "hostile", "columnar", "columnar_nodes")
 
 
 @dataclasses.dataclass(frozen=True)

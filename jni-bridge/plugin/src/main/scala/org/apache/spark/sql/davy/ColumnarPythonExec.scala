@@ -130,7 +130,8 @@ private[davy] object ArrowSchemas {
     case BooleanType | ByteType | ShortType | IntegerType | LongType | FloatType | DoubleType |
         BinaryType | DateType | TimestampType | TimestampNTZType =>
       true
-    case _: DecimalType | _: YearMonthIntervalType | _: DayTimeIntervalType => true
+    // Not intervals of months: pyarrow has no array of these (`lib.get_array_class_from_type`).
+    case _: DecimalType | _: DayTimeIntervalType => true
     // Not its subclasses char and varchar, which Spark checks at other places.
     case s: StringType          => s.getClass.getSimpleName.startsWith("StringType")
     case ArrayType(element, _)  => holds(element)
