@@ -101,6 +101,8 @@ SAID = {
         r"pyspark\..*PySparkRuntimeError: \[PYTHON_VERSION_MISMATCH\] The environment .+ holds packages for Python "
         r"3\.12, and Davy's image holds Python 3\.11\. What to do: pack an environment of Python 3\.11, or .+"
     ),
+    "kernels_refused.repeated_text": MEMORY,
+    "kernels_refused.joined_text": MEMORY,
     "hostile.endless_loop": DEADLINE,
     "hostile.endless_sleep": DEADLINE,
     "hostile.endless_regex": DEADLINE,

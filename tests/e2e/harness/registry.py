@@ -129,7 +129,7 @@ PARTS = {"arrow": ARROW_MODULES, "plain": PLAIN_MODULES}
 MODULES = PLAIN_MODULES + ARROW_MODULES
 
 # What only Davy does; stock has no outcome to compare with.
-DAVY_MODULES = ("refused", "brought_along", "hostile", "columnar")
+DAVY_MODULES = ("refused", "brought_along", "kernels_refused", "hostile", "columnar")
 
 
 @dataclasses.dataclass(frozen=True)
