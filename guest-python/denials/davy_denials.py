@@ -53,6 +53,7 @@ _ABSENT = {
 #: Compiled modules of packages that this folder stands in for, unless the image has them.
 _STAND_INS = {"pyarrow._parquet": "davy_parquet.py"}
 _HERE = __file__.rpartition("/")[0]
+_IMAGE = "/usr/local/"
 
 
 class _LinkedModules:
@@ -80,6 +81,8 @@ class _AbsentModules:
         package, _, inside = name.partition(".")
         reason = _ABSENT.get(package)
         if reason and inside and package in sys.modules:
+            if not (getattr(sys.modules[package], "__file__", None) or "").startswith(_IMAGE):
+                return None  # the job brought it along: davy_native says what it lacks
             reason = f"the {package} of this image does not hold this part"
         # importlib.util.find_spec() must go on answering None: libraries ask with it
         # whether an optional package is there.  Only an import statement gets the error.

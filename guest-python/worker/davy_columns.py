@@ -25,6 +25,8 @@ _TAKE_BATCH, _GIVE_SCHEMA, _GIVE_BATCH, _PASSES_BATCHES = 7, 8, 9, 10
 # Frames.
 _END, _BATCH, _STREAM, _SCHEMA, _PACK, _SLICE = 0, 1, 2, 3, 4, 5
 _NOT_SUPPORTED = 58
+# Types may be nested so deep: the host's reader of schemas goes through 64 tables, and Arrow's own stream no deeper.
+_DEEPEST = 60
 # Bytes of an ArrowArray struct on a 32-bit machine.
 _ARRAY = 64
 
@@ -151,6 +153,15 @@ def _row_bytes(pa, kinds):
     return total
 
 
+def _is_deep(kinds, left=_DEEPEST):
+    """Whether types are nested so deep that the host reads no schema of them."""
+    return left < 0 or any(_is_deep(_below(kind), left - 1) for kind in kinds if kind.num_fields)
+
+
+def _below(kind):
+    return [kind.field(i).type for i in range(kind.num_fields)]
+
+
 class _Results:
     """The stream of results; its first batch decides the schema."""
 
@@ -161,6 +172,8 @@ class _Results:
         self._held, self._bytes, self._since = [], 0, 0.0
         plain = pa.schema([field.remove_metadata() for field in schema])
         try:
+            if _is_deep(schema.types):
+                raise OSError(_NOT_SUPPORTED, "nested too deep")
             _davy.gateway(_GIVE_SCHEMA, plain.serialize())
         except OSError as error:
             if error.errno != _NOT_SUPPORTED:

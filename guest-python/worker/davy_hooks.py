@@ -12,7 +12,9 @@ import zipimport
 
 import _davy
 import davy_callback
+import davy_environment
 import davy_hash
+import davy_native
 
 # Verbs of the host's gateway.
 _ADMIT = 1
@@ -36,7 +38,9 @@ def install(worker):
         return
     _rebind("pyspark.util", "local_connect_and_auth", _connect)
     wrap("pyspark.worker_util", "check_python_version", _explain_version)
+    wrap("pyspark.worker_util", "setup_spark_files", _tell_unused)
     wrap("pyspark.util", "handle_worker_exception", _tell)
+    _evaluate_in_turn(worker)
     state = sys.modules.get("pyspark.sql.streaming.stateful_processor_api_client")
     if state is not None:
         state.socket = davy_callback.sockets
@@ -140,12 +144,41 @@ def _drop_own_frames(e):
         left += [e.__cause__, e.__context__]
 
 
+def _tell_unused(original):
+    def setup_spark_files(*args):
+        original(*args)
+        davy_native.tell_unused()
+
+    return setup_spark_files
+
+
+# How many threads evaluate the rows of a plain function; a sandbox has one.
+_CONCURRENCY = "spark.sql.execution.pythonUDF.arrow.concurrency.level"
+
+
+def _evaluate_in_turn(worker):
+    """The results are the same: stock's threads give them in the rows' order."""
+    conf = getattr(worker, "RunnerConf", None)
+    if hasattr(conf, "arrow_concurrency_level"):
+        conf.arrow_concurrency_level = -1
+
+    def wrapper(original):
+        def without_threads(*args):
+            return original(*({k: v for k, v in a.items() if k != _CONCURRENCY} if type(a) is dict else a for a in args))
+
+        return without_threads
+
+    # Up to Spark 4.1 these look into a dictionary.
+    for name in [name for name in vars(worker) if name.startswith("wrap_arrow_batch_udf")]:
+        wrap(worker.__name__, name, wrapper)
+
+
 def _explain_version(original):
     from pyspark.errors import PySparkRuntimeError
 
     def check_python_version(source):
         try:
-            return original(source)
+            original(source)
         except PySparkRuntimeError as error:
             versions = error.getMessageParameters() or {}
             image = "%d.%d" % sys.version_info[:2]
@@ -155,6 +188,7 @@ def _explain_version(original):
                 f"Python {driver}: their byte code differs. What to do: run the driver with Python "
                 f"{image}, or set spark.davy.image to an image built for Python {driver}."
             ) from None
+        davy_environment.check()
 
     return check_python_version
 

@@ -1,4 +1,4 @@
-"""Says why a module compiled for another machine cannot be imported.
+"""Says why a module compiled for another machine cannot be imported, or is not used.
 
 Without this, ``import`` finds only that there is no such module, although its file lies in plain
 sight. The finder stands last on ``sys.meta_path``: it is asked only when all others gave up.
@@ -9,6 +9,7 @@ import re
 import sys
 import zipimport
 from importlib import metadata
+from importlib.machinery import PathFinder
 
 
 def _files(entry):
@@ -31,10 +32,7 @@ def _image_has(package):
     for found in metadata.distributions(path=[p for p in sys.path if p.startswith("/usr/local/")]):
         if found.metadata["Name"].replace("-", "_").lower() == package.lower():
             return found.version
-    module = sys.modules.get(package)
-    if getattr(module, "__file__", None) and module.__file__.startswith("/usr/local/"):
-        return getattr(module, "__version__", None)
-    return None
+    return _imported.get(package)
 
 
 class NativeModules:
@@ -67,6 +65,39 @@ def _sentence(module, file):
     )
 
 
+# The image's packages that are imported before any task, with their releases (None: not known).
+_imported = {}
+_told = set()
+
+
+def tell_unused():
+    """Says on the log which packages that the job brings along give way to the image's.
+
+    Those are imported already; the compiled ones could not be had from anywhere else.
+    """
+    entries = [entry for entry in sys.path if not entry.startswith("/usr/local/") and entry not in _told]
+    _told.update(entries)
+    for entry in entries:
+        found = sorted(name for name in _imported if _brings(entry, name))
+        if found:
+            own = ", ".join(f"{name} {_imported[name] or ''}".rstrip() for name in found)
+            print(
+                f"Davy: {entry} holds packages that the image has of its own. Its own are used: {own}.",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+def _brings(entry, name):
+    found = PathFinder.find_spec(name, [entry])
+    return found is not None and found.origin is not None
+
+
 def install():
+    """Runs when all that a task finds imported is."""
+    for name, module in sys.modules.items():
+        file = getattr(module, "__file__", None) or ""
+        if "." not in name and file.startswith("/usr/local/") and "/site-packages/" in file:
+            _imported[name] = getattr(module, "__version__", None)
     if not any(finder is NativeModules for finder in sys.meta_path):
         sys.meta_path.append(NativeModules)

@@ -4,7 +4,7 @@ The host calls :func:`boot` once, may take a snapshot of memory, and then calls 
 each sandbox that starts from it. Both read the session document, JSON:
 
 ``worker`` module to run (``pyspark.worker``), ``sys_path`` list of guest paths, ``env`` mapping,
-``cwd`` guest path or null,
+``cwd`` guest path or null, ``environment`` guest path of the job's virtual environment or null,
 ``localtime`` the host's ``/etc/localtime`` in base64 or null, ``memory_setting`` the setting behind
 the memory limit, ``reuse`` whether to serve more than one task, ``buffer_size`` bytes.
 """
@@ -20,6 +20,7 @@ import sys
 
 import _davy
 import davy_columns
+import davy_environment
 import davy_hooks
 import davy_job
 import davy_native
@@ -131,6 +132,7 @@ def serve():
     session = _session()
     _davy.reset_preopens()
     _apply(session)
+    davy_environment.use(session.get("environment"))
     _reseed()
     module = importlib.import_module(session["worker"])
     size = max(session.get("buffer_size") or 65536, 4096)

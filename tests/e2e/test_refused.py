@@ -87,6 +87,22 @@ SAID = {
     "refused.another_python_version": VERSION.format(driver=r"3\.12"),
     "refused.another_python_version_in_a_udf": VERSION.format(driver=r"3\.10"),
     "refused.left_behind_for_another_session": r"allowed: \{None\}",
+    "brought_along.scipy": (
+        r"ImportError: scipy\._lib\._ccallback_c of the package scipy is machine code for another processor \(.+ "
+        r"What to do: bring a pure-Python release of scipy, or build an image that holds it .+"
+    ),
+    "brought_along.a_part_that_lxml_lacks": r"ModuleNotFoundError: No module named 'lxml\.etree'",
+    "brought_along.numpy": r"allowed: \('2\.4\.\d+', 6\)",
+    "brought_along.numpy_imported_from_there": (
+        r"ImportError: numpy\._of_another_release of the package numpy is machine code for another processor \(.+ "
+        r"What to do: the image has numpy 2\.4\.\d+ of its own: leave numpy out of what the job brings along\."
+    ),
+    "brought_along.environment_of_another_python": (
+        r"pyspark\..*PySparkRuntimeError: \[PYTHON_VERSION_MISMATCH\] The environment .+ holds packages for Python "
+        r"3\.12, and Davy's image holds Python 3\.11\. What to do: pack an environment of Python 3\.11, or .+"
+    ),
+    "kernels_refused.repeated_text": MEMORY,
+    "kernels_refused.joined_text": MEMORY,
     "hostile.endless_loop": DEADLINE,
     "hostile.endless_sleep": DEADLINE,
     "hostile.endless_regex": DEADLINE,
@@ -204,6 +220,14 @@ SAID = {
     "columnar_nodes.limits_in_the_figures_of_every_node": r"\[([12](, )?){23}\] \[(0(, )?){23}\]",
 }
 
+# What the executor's log says beside that.
+LOGGED = {
+    "brought_along.numpy": (
+        r"Davy: \S+/numpy-9\.9\.zip holds packages that the image has of its own\. "
+        r"Its own are used: numpy 2\.4\.\d+\.\n"
+    ),
+}
+
 
 def last_line(said: str) -> str:
     """What the user reads last: less Spark's own words around it."""
@@ -217,3 +241,4 @@ def test_refused(name, jobs):
     value = ast.literal_eval(out["value"])
     assert value["alive"], "the session could not run a job after it"
     assert re.fullmatch(SAID[name], last_line(value["said"])), value["said"]
+    assert re.search(LOGGED.get(name, ""), jobs.result("refused").log)

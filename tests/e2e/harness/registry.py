@@ -38,6 +38,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "cpu": {"spark.davy.cpuTime": "2s"},
     # Call-backs through network ports, as before Spark 4.1.
     "ports": {"spark.python.unix.domain.socket.enabled": "false"},
+    "pipelined": {"spark.python.udf.pipelined.enabled": "true"},
     "encrypted": {"spark.io.encryption.enabled": "true"},
     "retry": {"spark.task.maxFailures": "3"},
     # Less than the rows of a task: they are sorted, and spilled.
@@ -82,6 +83,7 @@ PLAIN_MODULES = (
     "shared_state",
     "job_snapshot",
     "files",
+    "packages",
     "types_udf",
     "types_wrong",
     "udf_shapes",
@@ -102,6 +104,8 @@ ARROW_MODULES = (
     "arrow_grouped",
     "pandas_map",
     "numpy_answers",
+    "kernels",
+    "worker_settings",
     "arrow_scalar",
     "columnar_random",
     "batches_compiled",
@@ -131,7 +135,7 @@ PARTS = {"arrow": ARROW_MODULES, "plain": PLAIN_MODULES}
 MODULES = PLAIN_MODULES + ARROW_MODULES
 
 # What only Davy does; stock has no outcome to compare with.
-DAVY_MODULES = ("refused", "hostile", "columnar", "columnar_nodes")
+DAVY_MODULES = ("refused", "brought_along", "kernels_refused", "hostile", "columnar", "columnar_nodes")
 
 
 @dataclasses.dataclass(frozen=True)

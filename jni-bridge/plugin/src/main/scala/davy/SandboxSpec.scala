@@ -18,6 +18,7 @@ final case class Callbacks(root: Path, prefix: String, suffix: String)
  * All that a sandbox is started with, as the native half reads it.
  *
  * @param worker Python module to run
+ * @param environment folder of the virtual environment whose packages are the job's
  * @param name appears in logs
  * @param zone local time in the sandbox, unless `env` has TZ
  */
@@ -26,6 +27,7 @@ final case class SandboxSpec(
     env: Map[String, String],
     sysPath: Seq[String],
     cwd: Option[String],
+    environment: Option[String],
     reuse: Boolean,
     dirs: Seq[DirGrant],
     admits: Seq[Admit],
@@ -44,6 +46,7 @@ final case class SandboxSpec(
         "memory_setting" -> memorySettings(env, conf),
         "sys_path" -> sysPath.asJava,
         "cwd" -> cwd.orNull,
+        "environment" -> environment.orNull,
         "reuse" -> reuse,
         "buffer_size" -> env.get("SPARK_BUFFER_SIZE").flatMap(_.toIntOption).getOrElse(65536)
       ),

@@ -81,7 +81,22 @@ private[spark] object SparkFolders {
   private val UnixSocketsFolder = "spark.python.unix.domain.socket.dir"
 
   /** @param ofSession it belongs to one session of Spark Connect, whose working folder it is */
-  final case class FilesRoot(path: Path, ofSession: Boolean)
+  final case class FilesRoot(path: Path, ofSession: Boolean) {
+
+    /**
+     * The folder of the virtual environment that `python`, as in `./env/bin/python`, is of, if an
+     * archive that the job added has it. Stock Spark starts it from here, too.
+     */
+    def environmentOf(python: String): Option[Path] = {
+      val root = path.normalize
+      Option(root.resolve(python).normalize.getParent)
+        .filter(_.endsWith("bin"))
+        .map(_.getParent)
+        .filter(home => home.startsWith(root) && home != root)
+        .map(home => path.resolve(root.relativize(home)))
+        .filter(home => Files.isDirectory(home.resolve("lib")))
+    }
+  }
 
   /** The scratch folder of one sandbox. */
   final class Scratch(val path: Path) {

@@ -47,7 +47,7 @@ private[spark] object SparkPatch {
       """{
         if (davyHook != null) {
           Object worker = davyHook.apply(
-            new Object[] { this.workerModule, this.envVars, Boolean.valueOf($1) });
+            new Object[] { this, this.workerModule, this.envVars, Boolean.valueOf($1) });
           if (worker != null) { return (scala.Tuple2) worker; }
         }
       }""",
@@ -56,9 +56,10 @@ private[spark] object SparkPatch {
           .of(SparkEnv.get)
           .map(
             _.simpleWorker(
-              a(0).asInstanceOf[String],
-              a(1).asInstanceOf[Map[String, String]],
-              a(2).asInstanceOf[Boolean]
+              pythonOf(a(0)),
+              a(1).asInstanceOf[String],
+              a(2).asInstanceOf[Map[String, String]],
+              a(3).asInstanceOf[Boolean]
             )
           )
           .orNull
@@ -118,6 +119,16 @@ private[spark] object SparkPatch {
     target.getDeclaredMethods(patch.method).foreach(_.insertBefore(patch.firstLine))
     target.toClass(load(patch.neighbour))
   }
+
+  /** The program that a stock factory would start: a private field, whose name is longer in its class. */
+  private def pythonOf(factory: AnyRef): String =
+    factory.getClass.getDeclaredFields
+      .find(_.getName.endsWith("pythonExec"))
+      .map { field =>
+        field.setAccessible(true)
+        field.get(factory).asInstanceOf[String]
+      }
+      .getOrElse("")
 
   private def exists(name: String): Boolean =
     loader.getResources(name.replace('.', '/') + ".class").asScala.nonEmpty

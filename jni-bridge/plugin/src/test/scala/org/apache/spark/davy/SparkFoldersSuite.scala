@@ -21,4 +21,29 @@ class SparkFoldersSuite extends munit.FunSuite {
     assert(Files.exists(kept))
     Seq(kept, other).foreach((p: Path) => Files.delete(p))
   }
+
+  test("the environment of a Python is found in an added archive, and nowhere else") {
+    val root = Files.createTempDirectory("davy-files")
+    val folders = Seq("env/lib", "env/bin", "lib", "bin", "empty/bin").map(root.resolve(_))
+    folders.foreach(Files.createDirectories(_))
+    val files = SparkFolders.FilesRoot(root, ofSession = false)
+    val env = Some(root.resolve("env"))
+    assertEquals(files.environmentOf("./env/bin/python"), env)
+    assertEquals(files.environmentOf("env/bin/python3.11"), env)
+    assertEquals(files.environmentOf(s"$root/env/bin/python"), env)
+    for (
+      other <- Seq(
+        "",
+        "python3",
+        "/usr/bin/python3",
+        "./bin/python",
+        "./env/python",
+        "./empty/bin/python",
+        "./absent/bin/python",
+        "../env/bin/python",
+        "./env/../../bin/python"
+      )
+    ) assertEquals(files.environmentOf(other), None, other)
+    SparkFolders.delete(root.toFile)
+  }
 }

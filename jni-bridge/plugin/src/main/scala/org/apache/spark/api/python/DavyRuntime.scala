@@ -36,12 +36,21 @@ private[spark] final class DavyRuntime(conf: DavyConf, env: SparkEnv, image: Ima
       math.max(Runtime.getRuntime.availableProcessors, env.conf.getInt("spark.executor.cores", 1))
     )
 
-  /** A worker whose sandbox boots at its first use. */
-  def start(module: String, envVars: Map[String, String], reuse: Boolean): DavyWorker = {
+  /**
+   * A worker whose sandbox boots at its first use.
+   *
+   * @param python what stock Spark would start
+   */
+  def start(
+      python: String,
+      module: String,
+      envVars: Map[String, String],
+      reuse: Boolean
+  ): DavyWorker = {
     val scratch = new AtomicReference[SparkFolders.Scratch]
     val self = new AtomicReference[DavyWorker]
     val sandbox = new Sandbox(
-      () => boot(module, envVars, reuse, scratch),
+      () => boot(python, module, envVars, reuse, scratch),
       TaskLimits(conf.deadlineMillis, conf.cpuMillis, conf.callMillis),
       () => {
         Option(scratch.get).foreach(_.deleteLater())
@@ -66,7 +75,8 @@ private[spark] final class DavyRuntime(conf: DavyConf, env: SparkEnv, image: Ima
       try {
         // PySpark's own default, for keys that are strings.
         val environment = Map("PYTHONHASHSEED" -> "0") ++ env.conf.getExecutorEnv
-        val worker = start(env.conf.get(PYTHON_WORKER_MODULE).getOrElse(Worker), environment, false)
+        val module = env.conf.get(PYTHON_WORKER_MODULE).getOrElse(Worker)
+        val worker = start(NoPython, module, environment, reuse = false)
         val sandbox = worker.davyChannel.sandbox
         try {
           sandbox.await(Sandboxes.Readable, 0)
@@ -86,11 +96,12 @@ private[spark] final class DavyRuntime(conf: DavyConf, env: SparkEnv, image: Ima
 
   /** A worker for the parts of Spark that make their own factory, without a SparkEnv's. */
   def simpleWorker(
+      python: String,
       module: String,
       envVars: Map[String, String],
       blocking: Boolean
   ): (PythonWorker, Option[ProcessHandle]) = {
-    val worker = start(module, envVars, reuse = false)
+    val worker = start(python, module, envVars, reuse = false)
     worker.davyChannel.configureBlocking(blocking)
     worker.refresh()
     (worker, DavyWorkerHandle.of(worker))
@@ -121,6 +132,7 @@ private[spark] final class DavyRuntime(conf: DavyConf, env: SparkEnv, image: Ima
 
   /** On the thread that needs the sandbox, outside Spark's locks. */
   private def boot(
+      python: String,
       module: String,
       envVars: Map[String, String],
       reuse: Boolean,
@@ -137,6 +149,7 @@ private[spark] final class DavyRuntime(conf: DavyConf, env: SparkEnv, image: Ima
       env = envVars + ("PYTHONPATH" -> path.entries.mkString(java.io.File.pathSeparator)),
       sysPath = path.entries,
       cwd = files.filter(_.ofSession).map(_.path.toString),
+      environment = files.flatMap(_.environmentOf(python)).map(_.toString),
       reuse = reuse,
       dirs = DirGrant(own.path, SandboxSpec.GuestScratch, write = true, conf.scratchBytes) +:
         (path.folders ++ files.map(_.path)).map(p => DirGrant(p, p.toString)),
@@ -158,6 +171,9 @@ private[spark] object DavyRuntime {
 
   /** What Spark runs in a worker unless it is told otherwise. */
   private val Worker = "pyspark.worker"
+
+  /** Of a sandbox that serves no task. */
+  private val NoPython = ""
 
   /** A slow machine that boots its first guest. */
   private val WarmMillis = 60000L

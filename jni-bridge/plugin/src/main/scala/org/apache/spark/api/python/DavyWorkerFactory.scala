@@ -33,7 +33,8 @@ private[spark] final class DavyWorkerFactory(
 
   override def create(): (PythonWorker, Option[ProcessHandle]) = {
     val worker = takeFrom(idle).getOrElse {
-      val fresh = takeFrom(ahead).getOrElse(runtime.start(workerModule, envVars, runtime.reuse))
+      val fresh =
+        takeFrom(ahead).getOrElse(runtime.start(pythonExec, workerModule, envVars, runtime.reuse))
       handedOut.add(fresh)
       startAhead(after = fresh)
       fresh
@@ -72,7 +73,7 @@ private[spark] final class DavyWorkerFactory(
   }
 
   private def putAhead(): Unit = {
-    val worker = runtime.start(workerModule, envVars, runtime.reuse)
+    val worker = runtime.start(pythonExec, workerModule, envVars, runtime.reuse)
     try {
       worker.davyChannel.sandbox.startAhead()
       ahead.put(worker)(_.stop())
@@ -87,7 +88,7 @@ private[spark] final class DavyWorkerFactory(
   override private[spark] def createSimpleWorker(
       blockingMode: Boolean
   ): (PythonWorker, Option[ProcessHandle]) =
-    runtime.simpleWorker(workerModule, envVars, blockingMode)
+    runtime.simpleWorker(pythonExec, workerModule, envVars, blockingMode)
 
   override def releaseWorker(worker: PythonWorker): Unit = {
     worker match {
