@@ -267,6 +267,20 @@ extern "system" fn Java_davy_Native_beginTask<'l>(
     })
 }
 
+/// Names whose tasks the sandbox serves from now on; it never serves another's.
+#[unsafe(no_mangle)]
+extern "system" fn Java_davy_Native_belongTo<'l>(
+    env: EnvUnowned<'l>,
+    _this: JObject<'l>,
+    sandbox: jlong,
+    tenant: JString<'l>,
+) {
+    guard(env, |env| {
+        let tenant = tenant.try_to_string(env)?;
+        Ok(SANDBOXES.get(sandbox)?.channels().belong_to(&tenant)?)
+    })
+}
+
 #[unsafe(no_mangle)]
 extern "system" fn Java_davy_Native_stats<'l>(
     env: EnvUnowned<'l>,

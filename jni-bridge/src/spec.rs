@@ -2,8 +2,8 @@
 
 use crate::failure::Failure;
 use davy_runtime::{
-    AdmitRule, CallbackRule, ClockPolicy, DirGrant, Grants, Limits, RandomPolicy, SandboxSpec,
-    SnapshotKey, StderrLog,
+    AdmitRule, CallbackRule, ClockPolicy, DirGrant, Grants, Limits, LogSink, RandomPolicy,
+    SandboxSpec, SnapshotKey, StderrLog,
 };
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -122,13 +122,25 @@ pub(crate) fn parse(json: &str) -> Result<SandboxSpec, Failure> {
             random: RandomPolicy::Real,
         },
         channel_bytes: spec.channel_bytes,
-        log: Arc::new(StderrLog),
+        log: Arc::new(ExecutorLog),
         snapshot_key: Some(snapshot_key),
     })
 }
 
 /// The interpreter reads the hash seed before any Python code runs.
 const HASH_SEED: &str = "PYTHONHASHSEED";
+
+/// The executor's standard error. The runtime does not know Spark's names; the bridge does.
+struct ExecutorLog;
+
+impl LogSink for ExecutorLog {
+    fn lines(&self, text: &[u8]) {
+        StderrLog.lines(text);
+    }
+    fn remedy(&self) -> &str {
+        ": print less, or raise spark.davy.logBytes"
+    }
+}
 
 /// What `davy_worker.boot` depends on; sandboxes alike in it share a snapshot. It may be kept on
 /// disk if every entry of `sys_path` is a file, known by its size and time of change: a folder's

@@ -6,6 +6,7 @@
 use crate::batches::Batches;
 use crate::budget::{Budget, MEMORY};
 use crate::rewind::Rewind;
+use crate::tenant::Tenant;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -47,6 +48,7 @@ pub(crate) struct State {
     pub(crate) bytes_out: u64,
     pub(crate) batches: Batches,
     pub(crate) budget: Budget,
+    pub(crate) tenant: Tenant,
 }
 
 /// What a guest-side transfer came to.

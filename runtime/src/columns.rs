@@ -344,11 +344,12 @@ impl<'m> Plan<'m> {
     }
 
     fn push(&mut self, copy: Copy<'m>) -> Result<(), Refused> {
+        let used = self.bytes as u64;
         self.bytes += copy.len().next_multiple_of(ALIGNMENT);
         self.copies.push(copy);
         let (allowed, asked) = (self.most, self.bytes as u64);
         if asked > allowed {
-            let limit = LimitExceeded { limit: LimitKind::Memory, allowed, asked };
+            let limit = LimitExceeded { limit: LimitKind::Memory, allowed, used, asked };
             return Err(Refused::Fault(limit.into()));
         }
         Ok(())

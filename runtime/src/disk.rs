@@ -76,7 +76,8 @@ fn charge(state: &mut GuestState, bytes: u64) -> Result<()> {
         (quota.counted, quota.charged) = (files + removed, bytes);
         let asked = quota.counted.saturating_add(bytes);
         if asked > quota.allowed {
-            let exceeded = LimitExceeded { limit: LimitKind::Disk, allowed: quota.allowed, asked };
+            let (allowed, used) = (quota.allowed, quota.counted);
+            let exceeded = LimitExceeded { limit: LimitKind::Disk, allowed, used, asked };
             return Err(wasmtime::Error::new(Raised(exceeded.into())));
         }
     }

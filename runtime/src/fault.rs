@@ -76,13 +76,15 @@ impl Fault {
 
 /// A limit and its numbers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("limit exceeded: {}", self.limit.sentence(*.allowed, *.asked))]
+#[error("limit exceeded: {}", self.limit.sentence(*.allowed, *.used, *.asked))]
 pub struct LimitExceeded {
     /// Which limit.
     pub limit: LimitKind,
     /// The bound, in the limit's unit (see [`LimitKind::unit`]).
     pub allowed: u64,
-    /// What was asked for or reached, in the same unit.
+    /// What was in use when more was asked for, in the same unit.
+    pub used: u64,
+    /// What was asked for or reached in all, in the same unit.
     pub asked: u64,
 }
 

@@ -239,8 +239,8 @@ impl Guest {
         }
         if error.downcast_ref::<wasmtime_wasi::ResourceTableError>().is_some() {
             let allowed = u64::from(self.spec.limits.open_files);
-            return LimitExceeded { limit: LimitKind::OpenFiles, allowed, asked: allowed + 1 }
-                .into();
+            let (limit, asked) = (LimitKind::OpenFiles, allowed + 1);
+            return LimitExceeded { limit, allowed, used: allowed, asked }.into();
         }
         if error.downcast_ref::<wiggle::GuestError>().is_some() {
             return Fault::guest(format!("it passed WASI a wrong value: {error:#}"));
@@ -252,7 +252,8 @@ impl Guest {
         match error.downcast_ref::<Trap>() {
             Some(Trap::StackOverflow) => {
                 let allowed = WASM_STACK as u64;
-                LimitExceeded { limit: LimitKind::Stack, allowed, asked: allowed }.into()
+                let limit = LimitKind::Stack;
+                LimitExceeded { limit, allowed, used: allowed, asked: allowed }.into()
             }
             Some(Trap::UnreachableCodeReached) => Fault::Script {
                 what: "the Python interpreter aborted (os.abort, or a fatal error; the log may tell more)".into(),

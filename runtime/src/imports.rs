@@ -123,7 +123,8 @@ impl GuestState {
         let asked = self.output_written.saturating_add(bytes);
         match self.output_limit {
             Some(allowed) if asked > allowed => {
-                let fault = LimitExceeded { limit: LimitKind::Output, allowed, asked };
+                let (limit, used) = (LimitKind::Output, self.output_written);
+                let fault = LimitExceeded { limit, allowed, used, asked };
                 Err(wasmtime::Error::new(Raised(fault.into())))
             }
             _ => Ok(()),

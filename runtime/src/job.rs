@@ -11,6 +11,8 @@
 //! ([`Desk::recognise`]), and names its command then. If it names another, it was a wrong guess, and
 //! the task starts once more.
 //!
+//! Each tenant has its own: what loading did is nobody else's business.
+//!
 //! A guest could name another's command, having learnt its digest: so a guest that makes or has been
 //! given a snapshot must name the same command when it meets it, before any code of the user's runs.
 
@@ -37,6 +39,8 @@ const MOST_KEPT: usize = 8;
 const MOST_BYTES: u64 = 4 << 30;
 /// Refusals remembered.
 const MOST_REFUSED: usize = 4096;
+/// Bytes of a guest's reason that are remembered.
+const LONGEST_REASON: usize = 512;
 /// Bytes of a command from which on it is looked for in a task's input: less would be found in many.
 const LEAST_TO_KNOW: usize = 64;
 /// How often one that waits looks whether it was stopped.
@@ -47,6 +51,7 @@ const SLICE: Duration = Duration::from_millis(10);
 pub(crate) struct JobKey {
     /// Worker snapshot and session document.
     worker: Arc<str>,
+    tenant: Arc<str>,
     digest: [u8; DIGEST],
 }
 
@@ -58,7 +63,8 @@ enum Known {
         /// The command as it is in the input of a task; empty if it is not looked for there.
         command: Vec<u8>,
     },
-    Refused,
+    /// The reason.
+    Refused(Arc<str>),
 }
 
 /// The job snapshots of one image.
@@ -94,7 +100,7 @@ impl State {
         let oldest = |state: &State, ready: bool| {
             let same = |known: &Known| match known {
                 Known::Ready { .. } => ready,
-                Known::Refused => !ready,
+                Known::Refused(_) => !ready,
                 Known::Making => false,
             };
             let fits = state.known.iter().filter(|(key, (known, _))| same(known) && *key != newest);
@@ -108,7 +114,7 @@ impl State {
                         kept += 1;
                         bytes += snapshot.content();
                     }
-                    Known::Refused => refused += 1,
+                    Known::Refused(_) => refused += 1,
                     Known::Making => {}
                 }
             }
@@ -126,7 +132,7 @@ impl State {
 /// What is known of a job by who asks.
 enum Found {
     Ready(Arc<Snapshot>),
-    Refused,
+    Refused(Arc<str>),
     Unknown,
 }
 
@@ -140,17 +146,23 @@ impl Jobs {
         let state = self.lock();
         let ready = state.known.values().filter_map(|(known, _)| match known {
             Known::Ready { snapshot, .. } => Some(snapshot.content()),
-            Known::Making | Known::Refused => None,
+            Known::Making | Known::Refused(_) => None,
         });
         ready.fold((0, 0), |(count, bytes), content| (count + 1, bytes + content))
     }
 
-    /// Of the snapshots of `worker`, the one whose command is in `input`.
-    fn recognise(&self, worker: &Arc<str>, input: &[u8]) -> Option<(JobKey, Arc<Snapshot>)> {
+    /// Of the tenant's snapshots of `worker`, the one whose command is in `input`.
+    fn recognise(
+        &self,
+        worker: &str,
+        tenant: &str,
+        input: &[u8],
+    ) -> Option<(JobKey, Arc<Snapshot>)> {
         let mut state = self.lock();
         state.known.iter_mut().find_map(|(key, (known, at))| match known {
             Known::Ready { snapshot, command }
-                if key.worker == *worker
+                if *key.worker == *worker
+                    && *key.tenant == *tenant
                     && command.len() >= LEAST_TO_KNOW
                     && memmem::find(input, command).is_some() =>
             {
@@ -167,7 +179,7 @@ impl Jobs {
         loop {
             let found = match state.known.get(key) {
                 Some((Known::Ready { snapshot, .. }, _)) => Found::Ready(Arc::clone(snapshot)),
-                Some((Known::Refused, _)) => Found::Refused,
+                Some((Known::Refused(why), _)) => Found::Refused(Arc::clone(why)),
                 None => Found::Unknown,
                 Some((Known::Making, _)) => {
                     let waited = self.changed.wait_timeout(state, SLICE);
@@ -233,7 +245,10 @@ impl Claim {
     /// Keeps the snapshot, or that there is none.
     fn settle(mut self, made: Made, command: Vec<u8>) {
         self.settled = true;
-        let known = made.map_or(Known::Refused, |snapshot| Known::Ready { snapshot, command });
+        let known = match made {
+            Ok(snapshot) => Known::Ready { snapshot, command },
+            Err(why) => Known::Refused(why),
+        };
         self.jobs.settle(&self.key, Some(known));
     }
 }
@@ -249,7 +264,7 @@ impl Drop for Claim {
 #[cfg(any(test, feature = "fuzzing"))]
 impl JobKey {
     pub(crate) fn of(worker: &str, digest: [u8; DIGEST]) -> JobKey {
-        JobKey { worker: worker.into(), digest }
+        JobKey { worker: worker.into(), tenant: "".into(), digest }
     }
 }
 
@@ -361,7 +376,7 @@ impl Desk {
             return Ok(());
         }
         let Some(shared) = &self.shared else { return Ok(()) };
-        match shared.jobs.recognise(&shared.worker, input) {
+        match shared.jobs.recognise(&shared.worker, &channels.tenant(), input) {
             Some((key, snapshot)) => Err(restart(Resume::plan(snapshot, key, &[], ""))),
             None => Ok(()),
         }
@@ -432,7 +447,10 @@ impl Desk {
                     Found::Ready(snapshot) => {
                         Err(restart(Resume::plan(snapshot, key, carry, "used")))
                     }
-                    Found::Refused => Ok(b"n"), // as who asked for it was told
+                    Found::Refused(why) => {
+                        channels.forget_input(&refused_before(&why));
+                        Ok(b"n")
+                    }
                     Found::Unknown => Ok(b"u"),
                 }
             }
@@ -448,7 +466,10 @@ impl Desk {
         let (found, mut state) = shared.jobs.look(&key, channels).ok_or_else(Raised::stopped)?;
         let (made, outcome) = match found {
             Found::Ready(snapshot) => (Ok(snapshot), "used"),
-            Found::Refused => return Ok(b"n"),
+            Found::Refused(why) => {
+                channels.forget_input(&refused_before(&why));
+                return Ok(b"n");
+            }
             Found::Unknown => {
                 state.known.insert(key.clone(), (Known::Making, Instant::now()));
                 drop(state);
@@ -474,6 +495,7 @@ impl Desk {
         let Role::Prepare { named, done, .. } = &mut self.role else {
             return Err(lie("it told of a command that it was not asked to load"));
         };
+        let reason = &reason[..reason.len().min(LONGEST_REASON)];
         let mut reason = String::from_utf8_lossy(reason).into_owned();
         if reason.is_empty() && !*named {
             reason = "its guest named no command".into();
@@ -491,8 +513,14 @@ impl Desk {
     /// The task's own key, as long as its input can be rewound.
     fn key(&self, digest: [u8; DIGEST], channels: &Channels) -> Option<(&Shared, JobKey)> {
         let shared = self.shared.as_ref().filter(|_| channels.keeps_input())?;
-        Some((shared, JobKey { worker: Arc::clone(&shared.worker), digest }))
+        let (worker, tenant) = (Arc::clone(&shared.worker), channels.tenant());
+        Some((shared, JobKey { worker, tenant, digest }))
     }
+}
+
+/// The outcome of a task that need not ask: another one was refused.
+fn refused_before(why: &str) -> String {
+    format!("refused before: {why}")
 }
 
 fn lie(what: &str) -> wasmtime::Error {
@@ -521,9 +549,10 @@ mod tests {
         let input = [&[0; 9][..], &[7; LEAST_TO_KNOW]].concat();
         std::thread::sleep(Duration::from_millis(2));
         let before = Instant::now();
-        assert!(jobs.recognise(&"another".into(), &input).is_none());
-        assert!(jobs.recognise(&"w".into(), &input[1..input.len() - 1]).is_none());
-        assert!(jobs.recognise(&"w".into(), &input).is_some());
+        assert!(jobs.recognise("another", "", &input).is_none());
+        assert!(jobs.recognise("w", "", &input[1..input.len() - 1]).is_none());
+        assert!(jobs.recognise("w", "another's", &input).is_none());
+        assert!(jobs.recognise("w", "", &input).is_some());
         assert!(jobs.lock().sweep(Some(before)), "it was used since");
         assert!(!jobs.lock().sweep(Some(Instant::now())));
         Ok(())
@@ -541,7 +570,7 @@ mod tests {
             jobs.lock().used(&key(0)); // the oldest, but in use
             std::thread::sleep(Duration::from_millis(2));
         }
-        jobs.settle(&key(99), Some(Known::Refused));
+        jobs.settle(&key(99), Some(Known::Refused("a reason".into())));
         let kept = |n| jobs.lock().known.contains_key(&key(n));
         assert!(kept(0) && !kept(1) && !kept(3) && kept(4) && kept(MOST_KEPT + 2));
         let now = Instant::now();

@@ -49,6 +49,7 @@ mod sandbox;
 mod snapshot;
 mod source;
 mod stamp;
+mod tenant;
 mod transfers;
 mod unpacked;
 mod watchdog;

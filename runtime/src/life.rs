@@ -97,7 +97,8 @@ impl<'g> Fresh<'g> {
         let guest = live.guest;
         let (allowed, asked) = (guest.spec.limits.memory_bytes, snapshot.bytes() as u64);
         if asked > allowed {
-            return Err(LimitExceeded { limit: LimitKind::Memory, allowed, asked }.into());
+            let (limit, used) = (LimitKind::Memory, live.memory.data_size(&live.store) as u64);
+            return Err(LimitExceeded { limit, allowed, used, asked }.into());
         }
         if let Err(fault) = snapshot.restore(&mut live.store, live.memory) {
             let refused = live.store.data().memory_limit.exceeded();

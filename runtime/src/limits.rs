@@ -89,14 +89,16 @@ impl LimitKind {
         }
     }
 
-    pub(crate) fn sentence(self, allowed: u64, asked: u64) -> String {
+    pub(crate) fn sentence(self, allowed: u64, used: u64, asked: u64) -> String {
         let mib = |n: u64| format!("{:.1} MiB", n as f64 / (1 << 20) as f64);
         match self {
             LimitKind::Memory => {
-                format!("memory: {} allowed, {} asked", mib(allowed), mib(asked))
+                let (allowed, used, asked) = (mib(allowed), mib(used), mib(asked));
+                format!("memory: {allowed} allowed, {used} used, {asked} asked in all")
             }
             LimitKind::Granted => {
-                format!("memory: {} granted, {} asked", mib(allowed), mib(asked))
+                let (allowed, used, asked) = (mib(allowed), mib(used), mib(asked));
+                format!("memory: {allowed} granted, {used} used, {asked} asked in all")
             }
             LimitKind::Output => {
                 format!("output: {allowed} bytes allowed, {asked} bytes written")

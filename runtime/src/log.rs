@@ -1,7 +1,9 @@
 //! The guest's standard output and error: whole lines to a sink, bounded.
 
+use crate::sandbox::Meter;
 use bytes::Bytes;
 use std::io::Write;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
@@ -11,6 +13,11 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 pub trait LogSink: Send + Sync {
     /// One or more whole lines (or, past 8 KiB, a part of one), line ends included.
     fn lines(&self, text: &[u8]);
+
+    /// The end of the sentence that stands in the log where the rest was dropped: what to do.
+    fn remedy(&self) -> &str {
+        ""
+    }
 }
 
 /// Writes to the process's standard error, where Spark's executors keep their Python output.
@@ -33,6 +40,8 @@ pub(crate) struct GuestLog {
     shared: Arc<Mutex<Budget>>,
     sink: Arc<dyn LogSink>,
     partial: Arc<Mutex<Vec<u8>>>,
+    /// Where the limit counts as met, once.
+    meter: Arc<Meter>,
 }
 
 struct Budget {
@@ -44,7 +53,16 @@ struct Budget {
 impl GuestLog {
     pub(crate) fn new(sink: Arc<dyn LogSink>, limit: u64) -> GuestLog {
         let budget = Budget { left: limit, limit, told: false };
-        GuestLog { shared: Arc::new(Mutex::new(budget)), sink, partial: Arc::default() }
+        GuestLog {
+            shared: Arc::new(Mutex::new(budget)),
+            sink,
+            partial: Arc::default(),
+            meter: Arc::default(),
+        }
+    }
+
+    pub(crate) fn counted_in(self, meter: &Arc<Meter>) -> GuestLog {
+        GuestLog { meter: Arc::clone(meter), ..self }
     }
 
     /// The other standard stream: same sink and budget, its own line.
@@ -83,9 +101,11 @@ impl GuestLog {
         }
         if take < text.len() && !budget.told {
             budget.told = true;
+            self.meter.refusals.fetch_add(1, Ordering::Relaxed);
             let notice = format!(
-                "\n[davy] log limit of {} bytes reached; this sandbox's further output is dropped\n",
-                budget.limit
+                "\n[davy] log limit of {} bytes reached; this sandbox's further output is dropped{}\n",
+                budget.limit,
+                self.sink.remedy()
             );
             self.sink.lines(notice.as_bytes());
         }

@@ -22,14 +22,14 @@ pub(crate) struct MemoryLimit {
     shared: u64,
     /// Bytes counted in the sandbox's budget for this guest.
     held: u64,
-    /// What the embedder refused, in its words.
-    refused: Option<(LimitExceeded, String)>,
+    /// The bound met last, of the fixed limit the largest wish; and the embedder's words if it refused.
+    met: Option<(LimitExceeded, Option<String>)>,
 }
 
 impl MemoryLimit {
     pub(crate) fn new(meter: Arc<Meter>, bytes: u64, channels: Arc<Channels>) -> MemoryLimit {
         let bytes = bytes.min(MAX_MEMORY);
-        MemoryLimit { meter, bytes, channels, shared: 0, held: 0, refused: None }
+        MemoryLimit { meter, bytes, channels, shared: 0, held: 0, met: None }
     }
 
     /// Counts the memory that an instance has from its start, of which `shared` bytes will be those
@@ -37,13 +37,14 @@ impl MemoryLimit {
     pub(crate) fn adopt(&mut self, asked: u64, shared: u64) -> Result<(), Fault> {
         if asked > self.bytes {
             let limit = LimitKind::Memory;
-            return Err(LimitExceeded { limit, allowed: self.bytes, asked }.into());
+            return Err(LimitExceeded { limit, allowed: self.bytes, used: 0, asked }.into());
         }
         self.shared = shared;
         match self.hold(asked) {
             Growth::Granted => Ok(()),
             Growth::Refused { granted: allowed, asked, .. } => {
-                Err(LimitExceeded { limit: LimitKind::Granted, allowed, asked }.into())
+                let (limit, used) = (LimitKind::Granted, self.held);
+                Err(LimitExceeded { limit, allowed, used, asked }.into())
             }
             Growth::Stopped => Err(Fault::Stopped { reason: "stopped".into() }),
         }
@@ -67,18 +68,22 @@ impl MemoryLimit {
 
     /// The last bound that was met and what was asked beyond it, if anything ever was.
     pub(crate) fn exceeded(&self) -> Option<LimitExceeded> {
-        if let Some((exceeded, _)) = &self.refused {
-            return Some(exceeded.clone());
-        }
-        let asked = self.meter.refused.load(Ordering::Relaxed);
-        let limit = LimitKind::Memory;
-        (asked > 0).then_some(LimitExceeded { limit, allowed: self.bytes, asked })
+        self.met.as_ref().map(|(exceeded, _)| exceeded.clone())
     }
 
     /// The same as a sentence.
     pub(crate) fn sentence(&self) -> Option<String> {
-        let refused = self.refused.as_ref().map(|(_, why)| why.clone());
-        refused.or_else(|| self.exceeded().map(|exceeded| exceeded.to_string()))
+        let (exceeded, why) = self.met.as_ref()?;
+        Some(why.clone().unwrap_or_else(|| exceeded.to_string()))
+    }
+
+    fn meet(&mut self, used: u64, asked: u64) {
+        let limit = LimitKind::Memory;
+        let before = self.met.as_ref().map(|(met, _)| met);
+        // An allocator that was refused much tries with less, which says less.
+        if before.is_none_or(|met| met.limit != limit || met.asked <= asked) {
+            self.met = Some((LimitExceeded { limit, allowed: self.bytes, used, asked }, None));
+        }
     }
 }
 
@@ -103,14 +108,14 @@ impl wasmtime::ResourceLimiter for MemoryLimit {
         if desired > self.bytes {
             self.meter.refused.fetch_max(desired, Ordering::Relaxed);
             self.meter.refusals.fetch_add(1, Ordering::Relaxed);
-            self.refused = None;
+            self.meet(current as u64, desired);
             return Ok(false);
         }
         match self.hold(desired) {
             Growth::Granted => Ok(step("memory.grow").is_ok()),
             Growth::Refused { why, granted: allowed, asked } => {
-                let exceeded = LimitExceeded { limit: LimitKind::Granted, allowed, asked };
-                self.refused = Some((exceeded, why));
+                let (limit, used) = (LimitKind::Granted, self.held);
+                self.met = Some((LimitExceeded { limit, allowed, used, asked }, Some(why)));
                 self.meter.refusals.fetch_add(1, Ordering::Relaxed);
                 Ok(false)
             }

@@ -66,7 +66,7 @@ pub struct SandboxStats {
     pub own_bytes: u64,
     /// Most memory an allocation was refused at, bytes; 0 if none was.
     pub memory_refused_bytes: u64,
-    /// How often a limit was met: allocations refused, and the fault that ended the guest.
+    /// How often a limit was met: allocations refused, a log cut, and the fault that ended the guest.
     pub limits_met: u64,
     /// CPU time of the guest's thread, microseconds; host calls are in it.
     pub cpu_us: u64,
@@ -74,8 +74,8 @@ pub struct SandboxStats {
     pub start_us: u64,
     /// Whether it started from a snapshot.
     pub from_snapshot: bool,
-    /// What became of the job snapshot of the task that runs: `used`, `made`, `refused: ` and the
-    /// reason; empty if none was worth it.
+    /// What became of the job snapshot of the task that runs: `used`, `made`, `refused: ` or, after
+    /// another task's refusal, `refused before: ` and the reason; empty if none was worth it.
     pub job_snapshot: String,
     /// Bytes given to the guest.
     pub bytes_in: u64,
@@ -128,7 +128,8 @@ impl Sandbox {
             interrupt: Arc::clone(&sandbox.interrupt),
             watched: Arc::clone(&sandbox.watched),
             meter: Arc::clone(&sandbox.meter),
-            log: GuestLog::new(Arc::clone(&spec.log), spec.limits.log_bytes),
+            log: GuestLog::new(Arc::clone(&spec.log), spec.limits.log_bytes)
+                .counted_in(&sandbox.meter),
             spec,
             began,
         });

@@ -94,6 +94,7 @@ impl Watched {
         self.interrupt.stop(Fault::Limit(LimitExceeded {
             limit,
             allowed: ms(allowed),
+            used: ms(asked),
             asked: ms(asked),
         }));
         false

@@ -40,6 +40,7 @@ for number, (then, size) in enumerate(json.loads(sys.argv[1])):
     model, table = Model(then), spark.sparkContext.broadcast(bytes(size))
     parts = spark.sparkContext.parallelize(range(6), 6).map(lambda i: (model is not None, len(table.value)))
     assert set(parts.collect()) == {(True, size)}
+time.sleep(1.5)  # the sink's turn
 print("LOADING all", file=sys.stderr, flush=True)
 spark.stop()
 """
@@ -76,7 +77,12 @@ def run(folder, **conf):
     (folder / "log4j2.properties").write_text(LOG)
     java = f"{launch.SHORT_LIVED} -Dlog4j2.configurationFile={folder}/log4j2.properties"
     settings = {"spark.driver.extraJavaOptions": java, "spark.log.level": None, "spark.davy.grant.read": str(folder)}
-    settings |= conf
+    (folder / "gauges").mkdir()
+    settings |= {
+        "spark.metrics.conf.*.sink.csv.class": "org.apache.spark.metrics.sink.CsvSink",
+        "spark.metrics.conf.*.sink.csv.directory": f"{folder}/gauges",
+        "spark.metrics.conf.*.sink.csv.period": "1",
+    } | conf
     (folder / "own.py").write_text("VALUE = 1\n")
     env = launch.environment(VERSION, DAVY, "local[2]", settings, extra=launch.QUICK_ENV)
     (folder / "job.py").write_text(JOB)
@@ -95,6 +101,17 @@ def test_the_log_tells_what_was_shared(tmp_path):
     for (then, _, expected), found in zip(CASES, said, strict=True):
         assert found == [expected.replace("{folder}", str(tmp_path))], then
 
+    # Each of a case's six tasks has the reason, whichever of them asked.
+    tasks = {"openFiles": 1, "generators": 1, "randomNumbers": 2, "prints": 1, "environment": 3, "other": 2}
+    assert refused(tmp_path) == {name: 6 * cases for name, cases in tasks.items()}
+
+
+def refused(folder):
+    """What the gauges have come to, by class of reason."""
+    files = (folder / "gauges").glob("*plugin.davy.DavyPlugin.snapshots.refused.*.csv")
+    return {file.stem.split(".refused.")[1]: int(file.read_text().splitlines()[-1].split(",")[1]) for file in files}
+
 
 def test_switched_off(tmp_path):
     assert not any(run(tmp_path, **{"spark.davy.snapshot.job": "false"}))
+    assert set(refused(tmp_path).values()) == {0}

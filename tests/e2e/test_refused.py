@@ -32,11 +32,14 @@ VERSION = (
     r"Python {driver}: their byte code differs\. What to do: .+"
 )
 MEMORY = (
-    r"limit exceeded: memory: 192\.0 MiB allowed, \d+\.\d MiB asked\. "
+    r"limit exceeded: memory: 192\.0 MiB allowed, \d+\.\d MiB used, \d+\.\d MiB asked in all\. "
     r"Give the task less data \(more partitions\), or raise spark\.davy\.memory"
 )
 # Of a worker that had no memory left to tell of it.
-OUT_OF_MEMORY = r"limit exceeded: memory: 192\.0 MiB allowed, \d+\.\d MiB asked\. Raise .+ spark\.davy\.memory"
+OUT_OF_MEMORY = (
+    r"limit exceeded: memory: 192\.0 MiB allowed, \d+\.\d MiB used, \d+\.\d MiB asked in all\. "
+    r"Raise .+ spark\.davy\.memory"
+)
 DISK = (
     r"limit exceeded: disk: 64\.0 MiB of files allowed, 6[45]\.\d MiB asked\. "
     r"Remove temporary files when they are done with, or raise spark\.davy\.scratchBytes"

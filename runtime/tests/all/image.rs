@@ -75,7 +75,10 @@ fn a_limit_below_a_guests_first_memory_is_met_at_its_start() {
         let limits = Limits { memory_bytes: 1 << 16, ..Limits::default() };
         let sandbox = Sandbox::start(&image, SandboxSpec { limits, ..spec() }).expect("sandbox");
         let end = converse(&sandbox, b"x").1.expect_err("a limit").to_string();
-        assert!(end.contains("memory: 0.1 MiB allowed, 0.1 MiB asked"), "{end}");
+        assert!(
+            end.contains("memory: 0.1 MiB allowed, 0.0 MiB used, 0.1 MiB asked in all"),
+            "{end}"
+        );
         assert!(converse(&start(&image), b"x").1.is_ok());
     }
 }

@@ -85,6 +85,28 @@ fn a_command_is_loaded_once_and_what_tasks_write_is_their_own() {
     assert_eq!(converse(&never_begun, b"x").0, [1, b's', 1], "its input was not kept");
 }
 
+#[test]
+fn each_tenant_has_its_own() {
+    let lab = Lab::new();
+    let command = "(drop (call $gateway (i32.const 16) (i32.const 1000) (i32.const 100) (i32.const 0) (i32.const 0)))";
+    let wat = worker("", &drops(LOADED), &format!("{command} {}", drops(MAKE)));
+    let image = lab.open(&lab.pack(&wat)).expect("an image");
+    let of = |tenant: Option<&str>| {
+        let sandbox = start(&image, true);
+        if let Some(tenant) = tenant {
+            sandbox.channels().belong_to(tenant).expect("nobody's yet");
+        }
+        sandbox.begin_task(TaskLimits::default());
+        let (output, end) = converse(&sandbox, &[7; 100]);
+        assert!(end.is_ok() && output == [1, b'r', 1], "{output:?} {end:?}");
+        sandbox.stats().job_snapshot
+    };
+    for tenant in [Some("one"), Some("two"), None] {
+        assert_eq!([of(tenant), of(tenant)], ["made", "used"], "{tenant:?}");
+    }
+    assert_eq!(of(Some("one")), "used");
+}
+
 /// Commands in the input of tasks: the first byte says how the worker behaves, the rest is the command.
 #[test]
 fn a_command_in_the_first_bytes_starts_from_its_snapshot_at_once() {
@@ -174,8 +196,8 @@ fn what_cannot_be_shared_is_refused_and_its_task_goes_on() {
         for first in [true, false] {
             let (output, outcome) = served(&image, true);
             assert_eq!(output, [1, b's', 1], "{why}");
-            let told = outcome.starts_with(&format!("refused: {why}"));
-            assert!(if first { told } else { outcome.is_empty() }, "{why}: {outcome}");
+            let told = if first { "refused" } else { "refused before" };
+            assert!(outcome.starts_with(&format!("{told}: {why}")), "{why}: {outcome}");
         }
     }
 }

@@ -96,6 +96,24 @@ fn memory_beyond_the_limit_is_refused_and_the_guest_goes_on() {
 }
 
 #[test]
+fn a_refused_growth_is_told_with_limit_used_and_asked() {
+    let lab = Lab::new();
+    // Answers the host's word of it, after wishes of 100 pages, which is the largest, and 90.
+    let image = lab.image(
+        "(drop (memory.grow (i32.const 100))) (drop (memory.grow (i32.const 90)))
+         (drop (call $write (i32.const 300)
+           (call $gateway (i32.const 2) (i32.const 0) (i32.const 0) (i32.const 300) (i32.const 200))))
+         i32.const 0",
+    );
+    let limits = Limits { memory_bytes: 4 << 20, ..Limits::default() };
+    let sandbox = Sandbox::start(&image, SandboxSpec { limits, ..spec() }).expect("sandbox");
+    let (output, end) = converse(&sandbox, b"");
+    assert!(end.is_ok(), "{end:?}");
+    let told = "limit exceeded: memory: 4.0 MiB allowed, 0.1 MiB used, 6.4 MiB asked in all";
+    assert_eq!(String::from_utf8_lossy(&output), told);
+}
+
+#[test]
 fn output_beyond_the_limit_is_a_fault_with_its_numbers() {
     let lab = Lab::new();
     let image = lab

@@ -12,7 +12,8 @@ import com.fasterxml.jackson.databind.ObjectMapper
  * @param start from the start until the worker could take its first byte; 0 before
  * @param limits how often a limit was met
  * @param job what became of the job snapshot of the task: `used`, `made`, `refused: ` and the
- *   reason, or empty
+ *   reason, `refused before: ` and the reason for which another task's was refused, or empty
+ * @param fromSnapshot whether it started from a snapshot
  */
 final case class Figures(
     memory: Long,
@@ -21,8 +22,14 @@ final case class Figures(
     validate: Long,
     start: Long,
     limits: Long,
-    job: String
-)
+    job: String,
+    fromSnapshot: Boolean
+) {
+
+  /** Why the task's function is not shared, if that was asked. */
+  def jobRefused: Option[String] =
+    Seq("refused: ", "refused before: ").find(job.startsWith).map(job.stripPrefix)
+}
 
 object Figures {
   private val Mapper = new ObjectMapper
@@ -38,7 +45,8 @@ object Figures {
       number("validate_us"),
       number("start_us"),
       number("limits_met"),
-      found.path("job_snapshot").asText
+      found.path("job_snapshot").asText,
+      found.path("from_snapshot").asBoolean
     )
   }
 }

@@ -9,17 +9,20 @@ import java.util.ArrayDeque
 final class IdlePool[T](max: Int, keepNanos: Long, nanoTime: () => Long) {
   private val idle = new ArrayDeque[(T, Long)]
 
-  /** Takes the latest that is fit; the unfit ones above it are given to `discard`. */
-  def take(fit: T => Boolean)(discard: T => Unit): Option[T] = {
-    var next = pop()
+  /**
+   * Takes the latest of `mine` that is fit; the unfit ones of mine above it are given to `discard`.
+   * Those that are not mine stay as they are.
+   */
+  def take(mine: T => Boolean, fit: T => Boolean)(discard: T => Unit): Option[T] = {
+    var next = pop(mine)
     while (next.exists(!fit(_))) {
       next.foreach(discard)
-      next = pop()
+      next = pop(mine)
     }
     next
   }
 
-  /** Adds `item`; what no longer fits into the pool is given to `discard`. */
+  /** Adds `item`; what no longer fits into the pool, the oldest of all, is given to `discard`. */
   def put(item: T)(discard: T => Unit): Unit = {
     val tooMany = idle.synchronized {
       idle.push((item, nanoTime()))
@@ -53,5 +56,16 @@ final class IdlePool[T](max: Int, keepNanos: Long, nanoTime: () => Long) {
     all.foreach(discard)
   }
 
-  private def pop(): Option[T] = idle.synchronized(Option(idle.poll()).map(_._1))
+  private def pop(mine: T => Boolean): Option[T] = idle.synchronized {
+    val entries = idle.iterator()
+    var found = Option.empty[T]
+    while (found.isEmpty && entries.hasNext) {
+      val item = entries.next()._1
+      if (mine(item)) {
+        entries.remove()
+        found = Some(item)
+      }
+    }
+    found
+  }
 }

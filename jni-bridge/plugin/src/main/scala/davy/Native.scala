@@ -32,6 +32,7 @@ final class Native private[davy] () extends Sandboxes {
   @native override def grantMemory(sandbox: Long, bytes: Long): Long
   @native override def refuseMemory(sandbox: Long, why: String): Unit
   @native override def memoryHeld(sandbox: Long): Array[Long]
+  @native override def belongTo(sandbox: Long, tenant: String): Unit
   @native override def stats(sandbox: Long): String
   @native override def engineStats(): String
 }

@@ -37,6 +37,8 @@ final class Sandbox(
   @volatile private var stopReason: String = _
   @volatile private var account: TaskMemory.Account = TaskMemory.None
   @volatile private var resting = true
+  @volatile private var owner: Option[String] = None
+  private val untold = new AtomicBoolean
 
   /** Ready ones of `ops` (see [[Sandboxes]]) within `millis`; 0 if none is. */
   def await(ops: Int, millis: Long): Int = use { g =>
@@ -117,6 +119,20 @@ final class Sandbox(
   /** The task that uses this sandbox next has its limits to itself. */
   def beginTask(): Unit = ready = false
 
+  /** Whose tasks it serves; nobody's before the first. */
+  def tenant: Option[String] = owner
+
+  /** From now on it serves the tasks of `tenant`, and never another's. */
+  def belongTo(tenant: String): Unit = startLock.synchronized {
+    if (owner.exists(_ != tenant))
+      throw DavyException.host("a sandbox was given to another tenant than it served")
+    owner = Some(tenant)
+  }
+
+  /** Figures of a task that used it, once for each. */
+  def figuresOfTask(): Option[Figures] =
+    if (untold.compareAndSet(true, false)) figures else None
+
   /** No task's time runs while the sandbox is idle, and no task answers for its memory. */
   def endTask(): Unit = {
     account.close()
@@ -173,6 +189,7 @@ final class Sandbox(
     if (!ready) startLock.synchronized {
       if (guest == null) begin()
       if (!ready) {
+        owner.foreach(guest.sandboxes.belongTo(guest.handle, _))
         guest.sandboxes.beginTask(
           guest.handle,
           limits.deadlineMillis,
@@ -181,6 +198,7 @@ final class Sandbox(
         )
         account = memory.open(guest)
         resting = false
+        untold.set(true)
         ready = true
       }
     }

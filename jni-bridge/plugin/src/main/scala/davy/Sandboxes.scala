@@ -52,6 +52,9 @@ trait Sandboxes {
   /** Frees the handle, and stops the sandbox if it runs. */
   def release(sandbox: Long): Unit
 
+  /** Whose tasks the sandbox serves from now on; throws if it has served another's. */
+  def belongTo(sandbox: Long, tenant: String): Unit
+
   /** Arms the limits of the task that begins now; 0 is none. */
   def beginTask(sandbox: Long, deadlineMillis: Long, cpuMillis: Long, callMillis: Long): Unit
 

@@ -83,6 +83,9 @@ final class FakeSandboxes(room: Int = Int.MaxValue) extends Sandboxes {
     ended = true
   }
   override def release(sandbox: Long): Unit = locked(calls += "release")
+  override def belongTo(sandbox: Long, tenant: String): Unit = locked(
+    calls += s"belongTo $tenant"
+  )
   override def beginTask(
       sandbox: Long,
       deadlineMillis: Long,

@@ -125,7 +125,7 @@ class SandboxSuite extends munit.FunSuite {
     now = 30
     put(3)
     assertEquals(dropped.toList, List(1))
-    assertEquals(pool.take(_ != 3)(dropped += _), Some(2))
+    assertEquals(pool.take(_ => true, _ != 3)(dropped += _), Some(2))
     assertEquals(dropped.toList, List(1, 3))
     put(4)
     now = 89
@@ -135,7 +135,7 @@ class SandboxSuite extends munit.FunSuite {
     assertEquals(dropped.toList, List(1, 3, 4))
     put(5)
     pool.clear(dropped += _)
-    assertEquals(pool.take(_ => true)(dropped += _), None)
+    assertEquals(pool.take(_ => true, _ => true)(dropped += _), None)
   }
 
   test("an image that cannot be opened fails every task with its sentence") {

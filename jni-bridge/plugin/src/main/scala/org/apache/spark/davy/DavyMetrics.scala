@@ -2,6 +2,7 @@ package org.apache.spark.davy
 
 import com.codahale.metrics.{Gauge, MetricRegistry}
 import com.fasterxml.jackson.databind.{JsonNode, ObjectMapper}
+import davy.SnapshotRefusals
 import org.apache.spark.SparkEnv
 import org.apache.spark.api.python.DavyWorkers
 
@@ -30,6 +31,9 @@ object DavyMetrics {
       gauge(registry, name)(figures.now.path(field).asLong)
     }
     gauge(registry, "sandboxes.idle")(runtime(env).fold(0L)(_.idleSandboxes))
+    SnapshotRefusals.Classes.foreach { name =>
+      gauge(registry, s"snapshots.refused.$name")(runtime(env).fold(0L)(_.refusals.of(name)))
+    }
   }
 
   private def runtime(env: SparkEnv) = DavyWorkers.of(env)

@@ -36,8 +36,11 @@ private[spark] final class DavyRuntime(conf: DavyConf, env: SparkEnv, image: Ima
       math.max(Runtime.getRuntime.availableProcessors, env.conf.getInt("spark.executor.cores", 1))
     )
 
+  /** Why functions were not shared, by class of reason, and how many tasks each concerned. */
+  val refusals = new SnapshotRefusals
+
   /**
-   * A worker whose sandbox boots at its first use.
+   * A worker whose sandbox boots at its first use. It is nobody's yet.
    *
    * @param python what stock Spark would start
    */
@@ -59,7 +62,7 @@ private[spark] final class DavyRuntime(conf: DavyConf, env: SparkEnv, image: Ima
       },
       memory
     )
-    val worker = new DavyWorker(new DavyChannel(sandbox))
+    val worker = new DavyWorker(new DavyChannel(sandbox), endOfTask)
     self.set(worker)
     live.add(worker)
     if (closed) worker.stop()
@@ -102,6 +105,7 @@ private[spark] final class DavyRuntime(conf: DavyConf, env: SparkEnv, image: Ima
       blocking: Boolean
   ): (PythonWorker, Option[ProcessHandle]) = {
     val worker = start(python, module, envVars, reuse = false)
+    worker.sandbox.belongTo(Tenant.here())
     worker.davyChannel.configureBlocking(blocking)
     worker.refresh()
     (worker, DavyWorkerHandle.of(worker))
@@ -115,13 +119,16 @@ private[spark] final class DavyRuntime(conf: DavyConf, env: SparkEnv, image: Ima
   /** JSON; none before the image is open. */
   def engineStats: Option[String] = image.opened.map(_.sandboxes.engineStats())
 
-  /** Once for each task that loaded its function for others, or could not. */
-  def tellOfJob(sandbox: Sandbox): Unit = sandbox.figures.map(_.job).foreach {
-    case "made" => log.info("Davy keeps a task's loaded function and broadcasts for later tasks")
-    case job if job.startsWith("refused: ") =>
-      val why = job.stripPrefix("refused: ")
-      log.info(s"Davy loads a task's function in each sandbox: $why")
-    case _ => ()
+  /** Tells of a task's job snapshot: of each task in the gauges, of each function in the log. */
+  def endOfTask(sandbox: Sandbox): Unit = sandbox.figuresOfTask().foreach { figures =>
+    log.debug(s"Davy served a task: $figures")
+    figures.jobRefused.foreach { why =>
+      refusals.count(why)
+      if (figures.job == s"refused: $why")
+        log.info(s"Davy loads a task's function in each sandbox: $why")
+    }
+    if (figures.job == "made")
+      log.info("Davy keeps a task's loaded function and broadcasts for later tasks")
   }
 
   /** Stops every sandbox that is left. */

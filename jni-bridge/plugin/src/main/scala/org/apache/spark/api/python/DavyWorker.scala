@@ -4,9 +4,15 @@ import java.nio.channels.{SelectionKey, Selector}
 
 import davy.Sandbox
 
-/** A Python worker that is a sandbox. Spark holds it exactly as it holds a worker process. */
-private[spark] final class DavyWorker(private[python] val davyChannel: DavyChannel)
-    extends PythonWorker(davyChannel) {
+/**
+ * A Python worker that is a sandbox. Spark holds it exactly as it holds a worker process.
+ *
+ * @param stopping is told before the sandbox ends, whenever somebody ends it
+ */
+private[spark] final class DavyWorker(
+    private[python] val davyChannel: DavyChannel,
+    stopping: Sandbox => Unit
+) extends PythonWorker(davyChannel) {
 
   private var current: Option[DavySelector] = None
 
@@ -29,6 +35,7 @@ private[spark] final class DavyWorker(private[python] val davyChannel: DavyChann
   /** Ends the sandbox and frees it. */
   override def stop(): Unit = synchronized {
     current.foreach(_.close())
+    stopping(sandbox)
     davyChannel.close()
   }
 

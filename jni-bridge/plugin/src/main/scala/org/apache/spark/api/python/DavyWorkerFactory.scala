@@ -5,11 +5,12 @@ import java.util.concurrent.atomic.AtomicBoolean
 
 import scala.util.control.NonFatal
 
-import davy.IdlePool
+import davy.{IdlePool, Sandbox}
 
 /**
  * Makes Spark's Python workers: sandboxes instead of processes. One factory serves one combination
- * of module and environment, as in stock Spark.
+ * of module and environment, as in stock Spark, and of each the sandboxes of all tenants: one that
+ * has served a task goes only to tasks of the same tenant, and one that has not to anybody's.
  *
  * Nothing here waits: Spark calls [[create]] and [[stopWorker]] under its SparkEnv's lock.
  */
@@ -32,9 +33,13 @@ private[spark] final class DavyWorkerFactory(
   @volatile private var stopped = false
 
   override def create(): (PythonWorker, Option[ProcessHandle]) = {
-    val worker = takeFrom(idle).getOrElse {
+    val tenant = Tenant.here()
+    val worker = takeFrom(idle)(_.tenant.contains(tenant)).getOrElse {
       val fresh =
-        takeFrom(ahead).getOrElse(runtime.start(pythonExec, workerModule, envVars, runtime.reuse))
+        takeFrom(ahead)(_.tenant.isEmpty).getOrElse(
+          runtime.start(pythonExec, workerModule, envVars, runtime.reuse)
+        )
+      fresh.sandbox.belongTo(tenant)
       handedOut.add(fresh)
       startAhead(after = fresh)
       fresh
@@ -43,8 +48,8 @@ private[spark] final class DavyWorkerFactory(
     (worker, DavyWorkerHandle.of(worker))
   }
 
-  private def takeFrom(pool: IdlePool[DavyWorker]): Option[DavyWorker] = {
-    val found = pool.take(_.davyChannel.sandbox.isIdle)(_.stop())
+  private def takeFrom(pool: IdlePool[DavyWorker])(mine: Sandbox => Boolean): Option[DavyWorker] = {
+    val found = pool.take(worker => mine(worker.sandbox), _.sandbox.isIdle)(_.stop())
     found.foreach(_.davyChannel.sandbox.beginTask())
     found
   }
@@ -92,7 +97,7 @@ private[spark] final class DavyWorkerFactory(
 
   override def releaseWorker(worker: PythonWorker): Unit = {
     worker match {
-      case ours: DavyWorker => runtime.tellOfJob(ours.davyChannel.sandbox)
+      case ours: DavyWorker => runtime.endOfTask(ours.sandbox)
       case _                => ()
     }
     keep(worker)

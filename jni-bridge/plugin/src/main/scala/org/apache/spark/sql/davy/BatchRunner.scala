@@ -330,6 +330,7 @@ private[davy] final case class ColumnMetrics(metrics: Map[String, SQLMetric]) {
     if (before.forall(_.start == 0)) metrics("davyStart") += after.start * 1000
     if (more(_.limits) > 0) metrics("davyLimits") += 1
     if (after.job == "used" || after.job == "made") metrics("davyJobSnapshot") += 1
+    if (after.jobRefused.nonEmpty) metrics("davyJobSnapshotRefused") += 1
   }
   def received(rows: Int, bytes: Long): Unit = {
     metrics("pythonDataReceived") += bytes

@@ -46,6 +46,8 @@ trait BatchPythonExec extends SparkPlan with PythonSQLMetrics {
     "davyStart" -> SQLMetrics.createNanoTimingMetric(sparkContext, "time to start sandboxes"),
     "davyJobSnapshot" -> SQLMetrics
       .createMetric(sparkContext, "tasks that shared a loaded function"),
+    "davyJobSnapshotRefused" -> SQLMetrics
+      .createMetric(sparkContext, "job snapshots refused"),
     "davyLimits" -> countedInFailures("tasks that met a limit of the sandbox"),
     "davyPeakMemory" -> SQLMetrics.createSizeMetric(sparkContext, "peak memory of the sandbox"),
     "davyRowsSent" -> SQLMetrics.createMetric(sparkContext, "rows sent to the sandbox"),

@@ -11,7 +11,7 @@ class DavyChannelSuite extends munit.FunSuite {
     val native = new FakeSandboxes(room)
     val sandbox =
       new Sandbox(() => Guest(native, native.startSandbox(7, "{}")), TaskLimits(0, 0, 0), () => ())
-    val worker = new DavyWorker(new DavyChannel(sandbox))
+    val worker = new DavyWorker(new DavyChannel(sandbox), _ => ())
     val channel = worker.davyChannel
     worker.refreshNonBlocking()
 
