@@ -125,7 +125,7 @@ PARTS = {"arrow": ARROW_MODULES, "plain": PLAIN_MODULES}
 MODULES = PLAIN_MODULES + ARROW_MODULES
 
 # What only Davy does; stock has no outcome to compare with.
-DAVY_MODULES = ("refused", "hostile", "columnar")
+DAVY_MODULES = ("refused", "hostile", "columnar", "lying_streams")
 
 
 @dataclasses.dataclass(frozen=True)
