@@ -214,6 +214,18 @@ SAID = {
             "the frame 9 among its batches",
         )
     ),
+    "lying_streams.lies_on_the_byte_channel": (
+        "the guest broke its contract: text in its Arrow stream goes from byte 0 to byte 1073741824, of 3"
+    ),
+    "lying_streams.lies_in_a_stream_of_results": " \\| ".join(
+        [
+            *["the guest broke its contract: text in its Arrow stream goes from byte 0 to byte 1073741824, of 3"] * 4,
+            "the guest broke its contract: a message of its stream of results has 2147483647 bytes",
+            "the guest broke its contract: a message of its stream of results has -1 bytes",
+            ".+Python worker exited unexpectedly.+",
+            "the guest broke its contract: what it wrote as a stream of results is none",
+        ]
+    ),
     "columnar.a_batch_that_was_not_put": r"OSError: \[Errno \d+\] Invalid argument",
     "columnar_nodes.no_stream_in_the_guest": r"\[(0(, )?){23}\] \[([23](, )?){23}\]",
     "columnar_nodes.no_stream_in_the_jvm": r"\{False\} \[(True(, )?){7}\]",

@@ -135,7 +135,15 @@ PARTS = {"arrow": ARROW_MODULES, "plain": PLAIN_MODULES}
 MODULES = PLAIN_MODULES + ARROW_MODULES
 
 # What only Davy does; stock has no outcome to compare with.
-DAVY_MODULES = ("refused", "brought_along", "kernels_refused", "hostile", "columnar", "columnar_nodes")
+DAVY_MODULES = (
+    "refused",
+    "brought_along",
+    "kernels_refused",
+    "hostile",
+    "columnar",
+    "columnar_nodes",
+    "lying_streams",
+)
 
 
 @dataclasses.dataclass(frozen=True)

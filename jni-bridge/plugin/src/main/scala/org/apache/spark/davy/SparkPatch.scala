@@ -1,18 +1,19 @@
 package org.apache.spark.davy
 
-import java.util.function.{BooleanSupplier, Function => JavaFunction}
+import java.util.function.{BooleanSupplier, Consumer, Function => JavaFunction}
 import scala.jdk.CollectionConverters._
 import scala.util.control.NonFatal
 
 import javassist.{ClassPool, CtField, LoaderClassPath}
-import org.apache.spark.SparkEnv
+import org.apache.arrow.vector.VectorSchemaRoot
+import org.apache.spark.{SparkEnv, TaskContext}
 import org.apache.spark.api.python.DavyWorkers
 import org.slf4j.LoggerFactory
 
 /**
- * Closes the ways by which Spark starts Python processes without asking its SparkEnv. Two methods
- * get a first line, before their classes are loaded; where Davy is not installed in the current
- * SparkEnv they do what they always did.
+ * Closes the ways by which Spark starts Python processes without asking its SparkEnv, and looks at
+ * what Arrow streams say of text. Methods get a first line or a last one, before their classes are
+ * loaded; where Davy is not installed in the current SparkEnv they do what they always did.
  */
 private[spark] object SparkPatch {
   private val log = LoggerFactory.getLogger("davy.SparkPatch")
@@ -21,19 +22,22 @@ private[spark] object SparkPatch {
   /**
    * @param target the class with the method
    * @param neighbour a class of the same package, to define the patched one beside
-   * @param hookType of the static field that the first line asks
+   * @param hookType of the static field that the line asks
+   * @param last whether the line is the last one, not the first
    */
   private case class Patch(
       target: String,
       method: String,
       neighbour: String,
       hookType: String,
-      firstLine: String,
-      hook: AnyRef
+      line: String,
+      hook: AnyRef,
+      last: Boolean = false
   )
 
   private val Field = "davyHook"
   private val Python = "org.apache.spark.api.python."
+  private val Arrow = "org.apache.arrow.vector.ipc."
   private val Direct = "org.apache.spark.udf.worker.core.direct."
 
   private val patches = Seq(
@@ -80,6 +84,19 @@ private[spark] object SparkPatch {
       new BooleanSupplier {
         override def getAsBoolean: Boolean = DavyWorkers.of(SparkEnv.get).isDefined
       }
+    ),
+    // Batches of streams on the byte channel.
+    Patch(
+      Arrow + "ArrowReader",
+      "loadRecordBatch",
+      Arrow + "InvalidArrowFileException",
+      "java.util.function.Consumer",
+      "{ if (davyHook != null) { davyHook.accept(this.root); } }",
+      new Consumer[VectorSchemaRoot] {
+        override def accept(root: VectorSchemaRoot): Unit =
+          if (TaskContext.get() != null && DavyWorkers.of(SparkEnv.get).isDefined) TextCheck(root)
+      },
+      last = true
     )
   )
 
@@ -105,8 +122,8 @@ private[spark] object SparkPatch {
       case e @ (NonFatal(_) | _: LinkageError) =>
         log.error(s"Davy cannot patch ${patch.target}.${patch.method}", e)
         Some(
-          s"Davy cannot close a way by which Spark starts Python processes (${patch.method} of " +
-            s"${patch.target}), because this JVM ran Python work without Davy before. Start the " +
+          s"Davy cannot change what makes Spark start Python processes or believe their Arrow " +
+            s"streams (${patch.method} of ${patch.target}), because this JVM ran Python work without Davy before. Start the " +
             "application in a new JVM."
         )
     }
@@ -116,7 +133,9 @@ private[spark] object SparkPatch {
     pool.appendClassPath(new LoaderClassPath(loader))
     val target = pool.get(patch.target)
     target.addField(CtField.make(s"public static volatile ${patch.hookType} $Field;", target))
-    target.getDeclaredMethods(patch.method).foreach(_.insertBefore(patch.firstLine))
+    target.getDeclaredMethods(patch.method).foreach { method =>
+      if (patch.last) method.insertAfter(patch.line) else method.insertBefore(patch.line)
+    }
     target.toClass(load(patch.neighbour))
   }
 

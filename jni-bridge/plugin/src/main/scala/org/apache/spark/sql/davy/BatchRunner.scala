@@ -7,7 +7,6 @@ import scala.collection.mutable
 
 import davy.{DavyException, Figures, Sandbox}
 import org.apache.arrow.memory.BufferAllocator
-import org.apache.arrow.vector.ipc.ArrowStreamReader
 import org.apache.arrow.vector.types.pojo.Schema
 import org.apache.spark.{SparkEnv, TaskContext}
 import org.apache.spark.api.python._
@@ -216,13 +215,13 @@ private[davy] final class BatchRunner(
     new ReaderIterator(stream, writer, startTime, env, worker, handle, releasedOrClosed, context) {
       private val sandbox = BatchRunner.sandboxOf(worker)
       private var schema: Schema = _
-      // Types that have no way through memory come as Spark's own stream.
-      private var ipc: ArrowStreamReader = _
+      // Types that have no way through memory.
+      private var guestStream: Option[GuestStream] = None
 
       override protected def read(): OutputBatch = {
         writer.exception.foreach(throw _)
         try {
-          if (ipc != null) fromStream()
+          if (guestStream.isDefined) fromStream()
           else if (schema != null) fromMemory()
           else fromControl()
         } catch handleException
@@ -247,24 +246,24 @@ private[davy] final class BatchRunner(
         batch
       }
 
-      private def fromStream(): OutputBatch =
-        if (ipc.loadNextBatch()) {
-          val root = ipc.getVectorSchemaRoot
-          val batch = new OutputBatch(root.slice(0), None)
+      private def fromStream(): OutputBatch = guestStream.flatMap(_.next()) match {
+        case Some(batch) =>
           columnMetrics.received(batch.rows, batch.bytes)
           batch
-        } else {
-          ipc.close(false)
-          ipc = null
+        case None =>
+          guestStream = None
           fromControl()
-        }
+      }
 
       private def fromControl(): OutputBatch = stream.readInt() match {
         case SpecialLengths.START_ARROW_STREAM =>
           stream.readInt() match {
             case BatchRunner.Schema => schema = OutputBatch.schema(sandbox.takeSchema())
-            case BatchRunner.Stream => ipc = new ArrowStreamReader(stream, allocator)
-            case other              => throw BatchRunner.wrong(other)
+            case BatchRunner.Stream =>
+              guestStream = Some(new GuestStream(stream, allocator, context))
+            // Of what failed between the two.
+            case SpecialLengths.PYTHON_EXCEPTION_THROWN => throw handlePythonException()
+            case other                                  => throw BatchRunner.wrong(other)
           }
           read()
         case SpecialLengths.TIMING_DATA =>
