@@ -124,6 +124,7 @@ ARROW_MODULES = (
     "streaming_io",
     "stateful",
     "state_kinds",
+    "state_types",
 )
 
 # Each part runs in a process of its own, the longer one first.
