@@ -79,6 +79,7 @@ GROUPS: dict[str, dict[str, str]] = {
 PLAIN_MODULES = (
     "rdd",
     "rdd_placement",
+    "rdd_edges",
     "shared_state",
     "job_snapshot",
     "files",
