@@ -80,6 +80,7 @@ GROUPS: dict[str, dict[str, str]] = {
 PLAIN_MODULES = (
     "rdd",
     "rdd_placement",
+    "rdd_edges",
     "shared_state",
     "job_snapshot",
     "files",
@@ -128,6 +129,7 @@ ARROW_MODULES = (
     "streaming_io",
     "stateful",
     "state_kinds",
+    "state_types",
 )
 
 # Each part runs in a process of its own, the longer one first.
