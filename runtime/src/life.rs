@@ -12,7 +12,10 @@ use crate::limits::LimitKind;
 use crate::snapshot::Snapshot;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use wasmtime::{CallHook, Instance, Memory, Store, Val};
+use wasmtime::{CallHook, Instance, Memory, Store, ThrownException, Trap, Val};
+
+/// Bytes below its stack pointer that a function may use.
+const RED_ZONE: i32 = 128;
 
 /// How a life ended, if not by a fault.
 pub(crate) enum End {
@@ -163,7 +166,35 @@ impl Live<'_> {
             .instance
             .get_typed_func::<(), i32>(&mut self.store, export)
             .map_err(|_| Fault::guest(format!("it does not export {export}() -> i32")))?;
-        Ok(function.call(&mut self.store, ()))
+        let stack = self.stack_pointer().ok();
+        let result = function.call(&mut self.store, ());
+        Ok(result.map_err(|error| match self.limit_behind(&error, stack) {
+            Some(exceeded) => wasmtime::Error::new(Raised(exceeded.into())),
+            None => error,
+        }))
+    }
+
+    /// The limit behind an abrupt end that does not show it. `stack` is where the C stack's pointer was
+    /// before the call: all of the stack lay below it, and below the stack there is no memory.
+    fn limit_behind(
+        &mut self,
+        error: &wasmtime::Error,
+        stack: Option<i32>,
+    ) -> Option<LimitExceeded> {
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::MemoryOutOfBounds) => {
+                let allowed = u64::try_from(stack?).ok()?;
+                // A function that calls no other goes below the pointer without moving it.
+                let over = self.stack_pointer().is_ok_and(|now| now < RED_ZONE);
+                let (limit, used, asked) = (LimitKind::Stack, allowed, allowed);
+                over.then_some(LimitExceeded { limit, allowed, used, asked })
+            }
+            // C++ that met the want of memory where no exception may pass.
+            Some(Trap::UnreachableCodeReached) => self.store.data().memory_limit.exceeded(),
+            Some(_) => None,
+            None if error.is::<ThrownException>() => self.store.data().memory_limit.exceeded(),
+            None => None,
+        }
     }
 
     fn stack_pointer(&mut self) -> Result<i32, Fault> {
