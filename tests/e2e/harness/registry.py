@@ -112,6 +112,8 @@ ARROW_MODULES = (
     "window_random",
     "arrow_udtf",
     "udtf_random",
+    "random_types",
+    "columnar_semantics",
     "datasource",
     "rdd_barrier",
     "ml_cases",
