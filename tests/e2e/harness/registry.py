@@ -114,6 +114,7 @@ ARROW_MODULES = (
     "udtf_random",
     "random_types",
     "columnar_semantics",
+    "columnar_plans",
     "datasource",
     "rdd_barrier",
     "ml_cases",
