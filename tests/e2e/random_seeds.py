@@ -21,7 +21,7 @@ from harness import registry
 from harness.launch import DAVY, STOCK, run_cases
 
 VERSION = "4.3.0"
-MODULES = ("columnar_random", "grouped_random", "window_random", "udtf_random")
+MODULES = ("columnar_random", "grouped_random", "window_random", "udtf_random", "random_types")
 #: Seeds between two lines of progress.
 STEP = 4
 
