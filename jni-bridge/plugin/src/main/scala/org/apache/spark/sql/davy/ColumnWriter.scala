@@ -3,15 +3,15 @@ package org.apache.spark.sql.davy
 import org.apache.arrow.vector._
 import org.apache.spark.sql.catalyst.expressions.{GenericInternalRow, SpecializedGetters}
 import org.apache.spark.sql.execution.arrow.SparkFieldWriter
-import org.apache.spark.sql.vectorized.ColumnVector
+import org.apache.spark.sql.vectorized.{ArrowColumnVector, ColumnVector, ColumnarBatchRow}
 import org.apache.spark.unsafe.Platform
 import org.apache.spark.unsafe.types.UTF8String
 
 /**
  * Writes the values of one column into an Arrow vector. Row `at` is written after row `at - 1`.
  *
- * Numbers, dates, times and strings go straight to memory; all else goes through Spark's writers,
- * which cost several calls a value.
+ * Numbers, booleans, decimals, dates, times and strings go straight to memory; all else goes through
+ * Spark's writers, which cost several calls a value.
  */
 private[davy] abstract class ColumnWriter(val vector: FieldVector) {
   def write(row: SpecializedGetters, ordinal: Int, at: Int): Unit
@@ -29,7 +29,10 @@ private[davy] abstract class ColumnWriter(val vector: FieldVector) {
   def put(value: AnyRef, at: Int): Unit = throw wrong
 
   /** Rows `from` to `from + rows` of a column, to row `at` and after. */
-  def copy(column: ColumnVector, from: Int, rows: Int, at: Int): Unit = throw wrong
+  def copy(column: ColumnVector, from: Int, rows: Int, at: Int): Unit
+
+  /** Forgets the values from row `rows` on: of a column that was copied farther than its batch goes. */
+  def truncate(rows: Int): Unit = ()
 
   private def wrong =
     new IllegalStateException(s"a value of another type for a vector of ${vector.getField}")
@@ -40,14 +43,23 @@ private[davy] abstract class ColumnWriter(val vector: FieldVector) {
   /** Bytes of the first `rows` values, as Spark counts them for its limit on a batch. */
   def sizeInBytes(rows: Int): Long
 
+  /** The same where more than `rows` values were written. */
+  def sizeUpTo(rows: Int): Long = sizeInBytes(rows)
+
+  /** No smaller than [[sizeInBytes]] of as many rows or fewer. */
+  def sizeAtMost(rows: Int): Long = sizeInBytes(rows)
+
+  /** No greater than [[sizeInBytes]] of as many rows, whatever the values. */
+  def sizeAtLeast(rows: Int): Long = 0
+
   /** What [[sizeInBytes]] needs to know, later, of the values before `from`. */
   def mark(from: Int): Long = sizeInBytes(from)
 
   /** Bytes of the values from `from` on, if they were a vector of their own. */
   def sizeInBytes(rows: Int, from: Int, mark: Long): Long = sizeInBytes(rows) - mark
 
-  /** Bytes of a value if every value has the same; bits of validity apart. */
-  def fixedWidth: Option[Int] = None
+  /** Whether the number of values alone decides [[sizeInBytes]]. */
+  def fixed: Boolean = false
 }
 
 private[davy] object ColumnWriter {
@@ -66,6 +78,8 @@ private[davy] object ColumnWriter {
       case v: TimeStampMicroTZVector => new LongWriter(v)
       case v: TimeStampMicroVector   => new LongWriter(v)
       case v: DurationVector         => new LongWriter(v)
+      case v: BitVector              => new BooleanWriter(v)
+      case v: DecimalVector          => new DecimalWriter(v)
       case v: Float4Vector           => new FloatWriter(v)
       case v: Float8Vector           => new DoubleWriter(v)
       case v: VarCharVector          => new StringWriter(v)
@@ -88,7 +102,14 @@ private[davy] final class GeneralWriter(vector: FieldVector) extends ColumnWrite
     one.update(0, value)
     writer.write(one, 0)
   }
-  override def putBoolean(value: Boolean, at: Int): Unit = put(Boolean.box(value), at)
+  override def copy(column: ColumnVector, from: Int, rows: Int, at: Int): Unit = {
+    val row = new ColumnarBatchRow(Array[ColumnVector](column))
+    row.rowId = from
+    while (row.rowId < from + rows) {
+      writer.write(row, 0)
+      row.rowId += 1
+    }
+  }
   override def finish(rows: Int): Unit = writer.finish()
   override def sizeInBytes(rows: Int): Long = writer.sizeInBytes(rows)
 }
@@ -115,6 +136,9 @@ private[davy] final class Validity {
     Platform.putByte(null, place, (Platform.getByte(null, place) | 1 << at % 8).toByte)
   }
 
+  def isNull(at: Int): Boolean =
+    nulls && (Platform.getByte(null, address + at / 8) >> at % 8 & 1) == 0
+
   def setValid(from: Int, rows: Int): Unit =
     if (nulls) (from until from + rows).foreach(setValid)
 
@@ -138,28 +162,40 @@ private[davy] abstract class FixedWriter(vector: BaseFixedWidthVector, width: In
   /** The same of a column's row. */
   protected def copy(column: ColumnVector, row: Int, at: Int): Unit
 
-  /** Values of a column in an array, and where in such arrays the first one is. */
-  protected def array(column: ColumnVector, from: Int, rows: Int): (AnyRef, Int)
+  /** Values of a column in an array, and where in such arrays the first one is; none if it has no such. */
+  protected def array(column: ColumnVector, from: Int, rows: Int): Option[(AnyRef, Long)]
 
-  final override def copy(column: ColumnVector, from: Int, rows: Int, at: Int): Unit =
-    if (column.hasNull) {
-      var i = 0
-      while (i < rows) {
-        if (column.isNullAt(from + i)) putNull(at + i) else copy(column, from + i, at + i)
-        i += 1
-      }
-    } else {
-      while (at + rows > capacity) grow()
-      val (taken, first) = array(column, from, rows)
-      Platform.copyMemory(
-        taken,
-        first.toLong,
-        null,
-        values + at.toLong * width,
-        rows.toLong * width
-      )
-      validity.setValid(at, rows)
+  /** Arrow's vectors of the same kind hold the values as they are wanted; of decimals, each is looked at. */
+  private def inPlace(column: ColumnVector, from: Int, rows: Int): Option[(AnyRef, Long)] =
+    column match {
+      case arrow: ArrowColumnVector =>
+        Option(arrow.getValueVector).collect {
+          case v: BaseFixedWidthVector
+              if v.getClass == vector.getClass && !v.isInstanceOf[DecimalVector] &&
+                from + rows <= v.getValueCount =>
+            (null, v.getDataBufferAddress + from.toLong * width)
+        }
+      case _ => None
     }
+
+  final override def copy(column: ColumnVector, from: Int, rows: Int, at: Int): Unit = {
+    val block =
+      if (column.hasNull || rows == 0) None
+      else inPlace(column, from, rows).orElse(array(column, from, rows))
+    block match {
+      case Some((base, offset)) =>
+        while (at + rows > capacity) grow()
+        val to = values + at.toLong * width
+        Platform.copyMemory(base, offset, null, to, rows.toLong * width)
+        validity.setValid(at, rows)
+      case None =>
+        var i = 0
+        while (i < rows) {
+          if (column.isNullAt(from + i)) putNull(at + i) else copy(column, from + i, at + i)
+          i += 1
+        }
+    }
+  }
 
   final override def write(row: SpecializedGetters, ordinal: Int, at: Int): Unit =
     if (row.isNullAt(ordinal)) putNull(at) else copy(row, ordinal, at)
@@ -184,7 +220,9 @@ private[davy] abstract class FixedWriter(vector: BaseFixedWidthVector, width: In
   final override def sizeInBytes(rows: Int): Long =
     rows.toLong * width + ColumnWriter.bitmapBytes(rows)
 
-  final override def fixedWidth: Option[Int] = Some(width)
+  final override def sizeAtLeast(rows: Int): Long = sizeInBytes(rows)
+
+  final override def fixed: Boolean = true
 
   final override def sizeInBytes(rows: Int, from: Int, mark: Long): Long =
     sizeInBytes(rows - from)
@@ -209,8 +247,8 @@ private[davy] final class ByteWriter(v: BaseFixedWidthVector) extends FixedWrite
     putByte(row.getByte(ordinal), at)
   override def copy(column: ColumnVector, row: Int, at: Int): Unit =
     putByte(column.getByte(row), at)
-  override def array(column: ColumnVector, from: Int, rows: Int): (AnyRef, Int) =
-    (column.getBytes(from, rows), Platform.BYTE_ARRAY_OFFSET)
+  override def array(column: ColumnVector, from: Int, rows: Int): Option[(AnyRef, Long)] =
+    Some((column.getBytes(from, rows), Platform.BYTE_ARRAY_OFFSET.toLong))
 }
 private[davy] final class ShortWriter(v: BaseFixedWidthVector) extends FixedWriter(v, 2) {
   override def putShort(value: Short, at: Int): Unit = Platform.putShort(null, place(at), value)
@@ -218,16 +256,16 @@ private[davy] final class ShortWriter(v: BaseFixedWidthVector) extends FixedWrit
     putShort(row.getShort(ordinal), at)
   override def copy(column: ColumnVector, row: Int, at: Int): Unit =
     putShort(column.getShort(row), at)
-  override def array(column: ColumnVector, from: Int, rows: Int): (AnyRef, Int) =
-    (column.getShorts(from, rows), Platform.SHORT_ARRAY_OFFSET)
+  override def array(column: ColumnVector, from: Int, rows: Int): Option[(AnyRef, Long)] =
+    Some((column.getShorts(from, rows), Platform.SHORT_ARRAY_OFFSET.toLong))
 }
 private[davy] final class IntWriter(v: BaseFixedWidthVector) extends FixedWriter(v, 4) {
   override def putInt(value: Int, at: Int): Unit = Platform.putInt(null, place(at), value)
   override def copy(row: SpecializedGetters, ordinal: Int, at: Int): Unit =
     putInt(row.getInt(ordinal), at)
   override def copy(column: ColumnVector, row: Int, at: Int): Unit = putInt(column.getInt(row), at)
-  override def array(column: ColumnVector, from: Int, rows: Int): (AnyRef, Int) =
-    (column.getInts(from, rows), Platform.INT_ARRAY_OFFSET)
+  override def array(column: ColumnVector, from: Int, rows: Int): Option[(AnyRef, Long)] =
+    Some((column.getInts(from, rows), Platform.INT_ARRAY_OFFSET.toLong))
 }
 private[davy] final class LongWriter(v: BaseFixedWidthVector) extends FixedWriter(v, 8) {
   override def putLong(value: Long, at: Int): Unit = Platform.putLong(null, place(at), value)
@@ -235,8 +273,8 @@ private[davy] final class LongWriter(v: BaseFixedWidthVector) extends FixedWrite
     putLong(row.getLong(ordinal), at)
   override def copy(column: ColumnVector, row: Int, at: Int): Unit =
     putLong(column.getLong(row), at)
-  override def array(column: ColumnVector, from: Int, rows: Int): (AnyRef, Int) =
-    (column.getLongs(from, rows), Platform.LONG_ARRAY_OFFSET)
+  override def array(column: ColumnVector, from: Int, rows: Int): Option[(AnyRef, Long)] =
+    Some((column.getLongs(from, rows), Platform.LONG_ARRAY_OFFSET.toLong))
 }
 private[davy] final class FloatWriter(v: BaseFixedWidthVector) extends FixedWriter(v, 4) {
   override def putFloat(value: Float, at: Int): Unit = Platform.putFloat(null, place(at), value)
@@ -244,8 +282,8 @@ private[davy] final class FloatWriter(v: BaseFixedWidthVector) extends FixedWrit
     putFloat(row.getFloat(ordinal), at)
   override def copy(column: ColumnVector, row: Int, at: Int): Unit =
     putFloat(column.getFloat(row), at)
-  override def array(column: ColumnVector, from: Int, rows: Int): (AnyRef, Int) =
-    (column.getFloats(from, rows), Platform.FLOAT_ARRAY_OFFSET)
+  override def array(column: ColumnVector, from: Int, rows: Int): Option[(AnyRef, Long)] =
+    Some((column.getFloats(from, rows), Platform.FLOAT_ARRAY_OFFSET.toLong))
 }
 private[davy] final class DoubleWriter(v: BaseFixedWidthVector) extends FixedWriter(v, 8) {
   override def putDouble(value: Double, at: Int): Unit = Platform.putDouble(null, place(at), value)
@@ -253,8 +291,8 @@ private[davy] final class DoubleWriter(v: BaseFixedWidthVector) extends FixedWri
     putDouble(row.getDouble(ordinal), at)
   override def copy(column: ColumnVector, row: Int, at: Int): Unit =
     putDouble(column.getDouble(row), at)
-  override def array(column: ColumnVector, from: Int, rows: Int): (AnyRef, Int) =
-    (column.getDoubles(from, rows), Platform.DOUBLE_ARRAY_OFFSET)
+  override def array(column: ColumnVector, from: Int, rows: Int): Option[(AnyRef, Long)] =
+    Some((column.getDoubles(from, rows), Platform.DOUBLE_ARRAY_OFFSET.toLong))
 }
 
 /** Values of any length, with 32-bit offsets. */
@@ -291,11 +329,48 @@ private[davy] abstract class VariableWriter(vector: BaseVariableWidthVector)
     Platform.putInt(null, offsets + 4L * (at + 1), end.toInt)
   }
 
+  /** The value of a column's row, which is there. */
+  protected def value(column: ColumnVector, row: Int): UTF8String
+
+  final override def copy(column: ColumnVector, from: Int, rows: Int, at: Int): Unit = {
+    val _ = copyUntil(column, from, rows, at, Long.MaxValue)
+  }
+
+  /** Copies until the values have `most` bytes; answers how many rows. */
+  final def copyUntil(column: ColumnVector, from: Int, rows: Int, at: Int, most: Long): Int = {
+    val nulls = column.hasNull
+    var i = 0
+    while (i < rows && end < most) {
+      if (nulls && column.isNullAt(from + i)) putNull(at + i)
+      else putBytes(value(column, from + i), at + i)
+      i += 1
+    }
+    i
+  }
+
+  final override def truncate(rows: Int): Unit = {
+    end = Platform.getInt(null, offsets + 4L * rows).toLong
+    endsWithNull = rows > 0 && validity.isNull(rows - 1)
+  }
+
   final override def finish(rows: Int): Unit = {
     validity.finish(rows)
     vector.setLastSet(rows - 1)
     vector.setValueCount(rows)
   }
+
+  final override def sizeUpTo(rows: Int): Long =
+    if (rows == 0) 0
+    else {
+      val values =
+        if (validity.isNull(rows - 1)) 0 else Platform.getInt(null, offsets + 4L * rows).toLong
+      sizeAtLeast(rows) + values
+    }
+
+  final override def sizeAtMost(rows: Int): Long = sizeAtLeast(rows) + end
+
+  final override def sizeAtLeast(rows: Int): Long =
+    if (rows == 0) 0 else ColumnWriter.bitmapBytes(rows) + 4L * (rows + 1)
 
   /** Spark's writer leaves the offset after a null for later, and reads a 0 there. */
   final override def sizeInBytes(rows: Int): Long =
@@ -329,10 +404,13 @@ private[davy] final class StringWriter(v: BaseVariableWidthVector) extends Varia
   override def put(value: AnyRef, at: Int): Unit = putBytes(value.asInstanceOf[UTF8String], at)
   override def write(row: SpecializedGetters, ordinal: Int, at: Int): Unit =
     if (row.isNullAt(ordinal)) putNull(at) else putBytes(row.getUTF8String(ordinal), at)
+  override def value(column: ColumnVector, row: Int): UTF8String = column.getUTF8String(row)
 }
 private[davy] final class BinaryWriter(v: BaseVariableWidthVector) extends VariableWriter(v) {
   override def put(value: AnyRef, at: Int): Unit =
     putBytes(UTF8String.fromBytes(value.asInstanceOf[Array[Byte]]), at)
   override def write(row: SpecializedGetters, ordinal: Int, at: Int): Unit =
     if (row.isNullAt(ordinal)) putNull(at) else put(row.getBinary(ordinal), at)
+  override def value(column: ColumnVector, row: Int): UTF8String =
+    UTF8String.fromBytes(column.getBinary(row))
 }

@@ -90,7 +90,7 @@ private[davy] final class BatchFiller(
   // The bound in rows, and whether bytes must be looked at for each row as well.
   private val (bound, byRow) =
     if (limits.bytes >= Int.MaxValue) (limits.most, false)
-    else if (counted.forall(_.fixedWidth.isDefined))
+    else if (counted.forall(_.fixed))
       (limits.firstToReach(rows => shape.wrapping(rows) + sum(_.sizeInBytes(rows))), false)
     else (limits.most, true)
   // Rows of as many of Spark's batches as may go together.
@@ -121,13 +121,18 @@ private[davy] final class BatchFiller(
   /** Nobody waits long for the first of the batches that go together. */
   private def late: Boolean = System.nanoTime() - begun > BatchFiller.Patience
 
-  /** Rows that there is room for, where they all have the same bytes. */
-  def room: Int = most - n
+  private lazy val adder = new ColumnAdder(shape, writers, limits)
 
-  /** Adds `rows` rows of columns, of which there is [[room]]. */
-  def add(columns: ColumnarBatch, from: Int, rows: Int): Unit = {
-    writers.indices.foreach(i => writers(i).copy(columns.column(i), from, rows, n))
-    n += rows
+  /**
+   * Adds rows of columns, at most `rows` of them and not all that there are, perhaps; answers how many.
+   * It is to be asked again while the batch has not [[ended]].
+   */
+  def add(columns: ColumnarBatch, from: Int, rows: Int): Int = {
+    // What goes together may end after each of Spark's batches, as soon as it is large.
+    val step = if (most > bound && !adder.even) bound - n % bound else most - n
+    val added = adder.add(columns, from, math.min(rows, step), n, byRow)
+    n += added
+    added
   }
 
   /** Bytes so far, of the columns that count. */
