@@ -13,6 +13,7 @@ and then 5 and rows (u32) for each batch that is the next slice of it. Results t
 are announced by 4, their number and the rows of each (u32).
 """
 
+import errno
 import functools
 import struct
 import sys
@@ -24,7 +25,7 @@ import _davy
 _TAKE_BATCH, _GIVE_SCHEMA, _GIVE_BATCH, _PASSES_BATCHES = 7, 8, 9, 10
 # Frames.
 _END, _BATCH, _STREAM, _SCHEMA, _PACK, _SLICE = 0, 1, 2, 3, 4, 5
-_NOT_SUPPORTED = 58
+_NOT_SUPPORTED = errno.ENOTSUP
 # Types may be nested so deep: the host's reader of schemas goes through 64 tables, and Arrow's own stream no deeper.
 _DEEPEST = 60
 # Bytes of an ArrowArray struct on a 32-bit machine.

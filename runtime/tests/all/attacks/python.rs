@@ -375,7 +375,7 @@ fn deeper_and_deeper() {
         (
             "recursion in C, by pickling",
             script(&[depth, nested, "import pickle; pickle.dumps(x)"]),
-            Fault("guest", "out of bounds memory access"),
+            Fault("limit", "stack: 8.0 MiB allowed"),
         ),
         (
             "recursion in C, by JSON",
@@ -413,8 +413,8 @@ fn deeper_and_deeper() {
             SaysNoMore("ValueError: thrown away"),
         ),
     ];
-    // Which bound is met first is CPython's business; where C's own stack ends before the host's, by pickling, its
-    // pointer leaves memory. Each is an end, and the same one each time.
+    // Which bound is met first is CPython's business; by pickling it is C's own stack, in linear memory. Each is an
+    // end, and the same one each time.
     let rows: Vec<_> =
         rows.iter().map(|(name, script, comes)| (*name, &**script, *comes)).collect();
     attacks(&rows);

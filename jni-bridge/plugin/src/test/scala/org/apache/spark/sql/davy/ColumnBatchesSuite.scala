@@ -208,9 +208,13 @@ class ColumnBatchesSuite extends munit.FunSuite {
   }
 
   test("columns of every type are taken as columns; what is computed needs rows") {
-    val all = makers.map { case (kind, _) => AttributeReference("c", kind)() }
+    val (all, others) = makers
+      .map { case (kind, _) => AttributeReference("c", kind)() }
+      .partition(column => ArrowSchemas.holds(column.dataType))
     val child = Columns(all)
     assert(ColumnBatches.serve(child, Stage(all, Nil)))
+    assertEquals(others.map(_.dataType), Seq(YearMonthIntervalType()))
+    assert(!ColumnBatches.serve(Columns(others), Stage(others, Nil)))
     assert(!ColumnBatches.serve(child, Stage(all, Seq(Add(all(3), all(3))))))
   }
 }

@@ -174,7 +174,7 @@ class InputBatchesSuite extends munit.FunSuite {
       val fields = arrow(schema).getFields.asScala.toArray
       val shape = BatchShape(fields, fields.length, fields.indices.toArray, struct = false)
       val filler = BatchFiller(shape, BatchLimits(7, Long.MaxValue), a, together = true)
-      val ends = rows(9996, 0).map(put(filler, _)).zipWithIndex.collect { case (true, i) => i + 1 }
+      val ends = rows(6993, 0).map(put(filler, _)).zipWithIndex.collect { case (true, i) => i + 1 }
       filler.close()
       // Bytes or the time, whichever came first.
       assert(ends.nonEmpty && ends.forall(_ % 7 == 0), ends.take(3).mkString(" "))
