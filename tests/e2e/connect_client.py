@@ -6,8 +6,8 @@ import sys
 import tempfile
 
 import pandas as pd
-from pyspark.sql import SparkSession
-from pyspark.sql.functions import arrow_udf, col, pandas_udf, udf, udtf
+from pyspark.sql import SparkSession, Window
+from pyspark.sql.functions import arrow_udf, arrow_udtf, col, pandas_udf, udf, udtf
 
 spark = SparkSession.builder.remote(sys.argv[1]).getOrCreate()
 
@@ -57,6 +57,51 @@ def table_function():
     spark.udtf.register("twice", Twice)
     numbers.createOrReplaceTempView("numbers")
     return rows(spark.sql("select id, t.n, t.s from numbers, lateral twice(id) t where id < 9"))
+
+
+def together():
+    """Two tables' groups of the same keys, those that only one of them has among them."""
+    others = numbers.filter("k < 5 and id < 100").selectExpr("id + 1000 as id", "k + 1 as k")
+    return numbers.select("k", "x").groupBy("k").cogroup(others.groupBy("k"))
+
+
+def sizes(key, ours, theirs):
+    return pd.DataFrame({"k": [key[0]], "ours": [len(ours)], "theirs": [theirs.id.sum()]})
+
+
+def arrow_sizes(key, ours, theirs):
+    import pyarrow as pa
+
+    return pa.table({"k": [key[0].as_py()], "ours": [ours.num_rows], "theirs": [theirs.num_rows]})
+
+
+def windows():
+    by = Window.partitionBy("k")
+    near = by.orderBy("id").rowsBetween(-1, 1)
+    return rows(numbers.select("id", mean("x").over(by), mean("x").over(near)).filter("id < 50"))
+
+
+def arrow_table_functions():
+    @udtf(returnType="n long, s string", useArrow=True)
+    class OfRows:
+        def eval(self, n):
+            yield n, "a"
+            yield n, "b"
+
+    @arrow_udtf(returnType="rows long")
+    class OfBatches:
+        def eval(self, batch):
+            import pyarrow as pa
+
+            yield pa.table({"rows": pa.array([batch.num_rows], pa.int64())})
+
+    spark.udtf.register("of_rows", OfRows)
+    spark.udtf.register("of_batches", OfBatches)
+    numbers.createOrReplaceTempView("numbers")
+    return [
+        rows(spark.sql("select id, t.n, t.s from numbers, lateral of_rows(id) t where id < 9")),
+        rows(spark.sql("select sum(rows) from of_batches(table(numbers) partition by k)")),
+    ]
 
 
 def cached():
@@ -117,6 +162,11 @@ JOBS = {
     "mapInPandas": lambda: rows(numbers.mapInPandas(identity, numbers.schema)),
     "mapInArrow": lambda: rows(numbers.mapInArrow(identity, numbers.schema)),
     "applyInPandas": lambda: rows(numbers.select("k", "x").groupBy("k").applyInPandas(center, "k long, x double")),
+    "applyInArrow": lambda: rows(numbers.groupBy("k").applyInArrow(lambda group: group.slice(0, 3), numbers.schema)),
+    "cogroup in pandas": lambda: rows(together().applyInPandas(sizes, "k long, ours long, theirs long")),
+    "cogroup in Arrow": lambda: rows(together().applyInArrow(arrow_sizes, "k long, ours long, theirs long")),
+    "window": windows,
+    "Arrow table functions": arrow_table_functions,
     "aggregate": lambda: rows(numbers.groupBy("k").agg(mean("x"))),
     "table function": table_function,
     "cached, joined, adaptive": cached,
@@ -139,6 +189,15 @@ def outcome(job):
 
 
 found = {name: outcome(job) for name, job in JOBS.items()}
-plan = numbers.select(add("id"), add_arrow("id"))._explain_string()
-print("RESULT " + json.dumps({"jobs": found, "plan": plan}), flush=True)
+# An adaptive plan that has not run shows Spark's nodes above a shuffle: ours come with its last stage.
+spark.conf.set("spark.sql.adaptive.enabled", "false")
+planned = (
+    numbers.select(add("id"), add_arrow("id")),
+    numbers.groupBy("k").applyInArrow(lambda group: group, numbers.schema),
+    together().applyInPandas(sizes, "k long, ours long, theirs long"),
+    numbers.select(mean("x").over(Window.partitionBy("k"))),
+    spark.sql("select t.n from numbers, lateral of_rows(id) t"),
+)
+plans = [frame._explain_string() for frame in planned]
+print("RESULT " + json.dumps({"jobs": found, "plans": plans}), flush=True)
 spark.stop()

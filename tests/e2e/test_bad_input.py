@@ -19,10 +19,34 @@ from harness.launch import DAVY, JAR
 
 VERSION = "4.3.0"
 JOB = """
+import glob, os, sys, time
 from pyspark.sql import SparkSession
+began = time.time()
 spark = SparkSession.builder.getOrCreate()
 print("SUM", spark.sparkContext.parallelize(range(10), 2).map(lambda x: x + 1).sum(), flush=True)
+
+def saved():
+    try:
+        return any(os.path.getmtime(path) > began for path in glob.glob(sys.argv[1]))
+    except FileNotFoundError:  # the damaged one goes
+        return False
+
+# The snapshot is saved beside the tasks.
+while sys.argv[1:] and not saved() and time.time() < began + 300:
+    time.sleep(0.1)
 spark.stop()
+"""
+# What a JVM's first sandbox and its tasks' had to do.
+LOG = """
+rootLogger.level = error
+rootLogger.appenderRef.stderr.ref = console
+appender.console.type = Console
+appender.console.name = console
+appender.console.target = SYSTEM_ERR
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %c{1}: %m%n
+logger.runtime.name = davy.DavyRuntime
+logger.runtime.level = debug
 """
 # No task may wait for long, and a failure is one only once.
 CONF = launch.QUICK_CONF | {"spark.task.maxFailures": "1"}
@@ -37,14 +61,14 @@ def place(jobs):
     jobs.start_worker()
 
 
-def run(folder, conf=None, master="local[2]", jars=True, extra=None, mode=DAVY, timeout=120):
+def run(folder, conf=None, master="local[2]", jars=True, extra=None, mode=DAVY, timeout=120, words=()):
     folder.mkdir(parents=True, exist_ok=True)
     env = launch.environment(
         VERSION, mode, master, CONF | (conf or {}), jars=jars, extra=launch.QUICK_ENV | (extra or {})
     )
     python = str(launch.venv(f"spark-{VERSION}") / "bin/python")
     (folder / "job.py").write_text(JOB)
-    return launch.run_program([python, "job.py"], env, folder / "log.txt", timeout)
+    return launch.run_program([python, "job.py", *words], env, folder / "log.txt", timeout)
 
 
 def said(log: str) -> str:
@@ -144,12 +168,41 @@ def warmed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("warmed")
     conf = {"spark.davy.cache.dir": str(folder / "cache")}
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        return conf, list(pool.map(lambda n: run(folder / f"run{n}", conf, timeout=COMPILES), range(2)))
+        # None ends before the snapshot is saved.
+        words = [f"{folder}/cache/snapshot-*/memory.snapshot"]
+        return conf, list(pool.map(lambda n: run(folder / f"run{n}", conf, timeout=COMPILES, words=words), range(2)))
 
 
-def test_two_jvms_warm_one_empty_cache(warmed):
-    for done in warmed[1]:
+def snapshots(conf):
+    """The worker snapshots in the cache, by entry, with their content."""
+    return {p.parent.name: p.read_bytes() for p in pathlib.Path(conf["spark.davy.cache.dir"]).glob("snapshot-*/*")}
+
+
+def tells(folder, conf):
+    """The log of one more JVM with this cache."""
+    folder.mkdir(parents=True)
+    (folder / "log4j2.properties").write_text(LOG)
+    java = f"{launch.SHORT_LIVED} -Dlog4j2.configurationFile={folder}/log4j2.properties"
+    more = {"spark.driver.extraJavaOptions": java, "spark.log.level": None}
+    done = run(folder, conf | more, timeout=COMPILES)
+    assert "SUM 55" in done.log, said(done.log)
+    return done.log
+
+
+def starts_from_a_snapshot(log):
+    """Of each sandbox that served a task."""
+    return [told == "true" for told in re.findall(r"Davy served a task: Figures\(.*,(true|false)\)", log)]
+
+
+def test_two_jvms_warm_one_empty_cache(tmp_path, warmed):
+    conf, jvms = warmed
+    for done in jvms:
         assert "SUM 55" in done.log, said(done.log)
+    before = snapshots(conf)
+    assert len(before) == 1, "one worker kind: whoever was first made it for both"
+    found = starts_from_a_snapshot(tells(tmp_path / "third", conf))
+    assert found and all(found), "its first task as well"
+    assert snapshots(conf) == before
 
 
 def test_damaged_cache_entries_are_made_anew(tmp_path, warmed):
@@ -164,8 +217,19 @@ def test_damaged_cache_entries_are_made_anew(tmp_path, warmed):
             byte = entry.read(1)[0]
             entry.seek(-1, os.SEEK_CUR)
             entry.write(bytes([byte ^ 0xFF]))
-    done = run(tmp_path / "second", conf, timeout=COMPILES)
+    damaged = snapshots(conf)
+    done = run(
+        tmp_path / "second",
+        conf,
+        timeout=COMPILES,
+        words=[f"{conf['spark.davy.cache.dir']}/snapshot-*/memory.snapshot"],
+    )
     assert "SUM 55" in done.log, said(done.log)
+    made = snapshots(conf)
+    assert made.keys() == damaged.keys() and all(made[name] != damaged[name] for name in made)
+    found = starts_from_a_snapshot(tells(tmp_path / "third", conf))
+    assert found and all(found), "what was made anew is sound"
+    assert snapshots(conf) == made
 
 
 @pytest.fixture(scope="module")

@@ -22,20 +22,20 @@ def zipped(folder, name, files):
 
 
 @case(seconds=60)
-def scipy(spark):
+def sklearn(spark):
     files = {
-        "scipy/__init__.py": "__version__ = '9.9'\n",
-        "scipy/stats/__init__.py": "from scipy._lib import _ccallback_c\n",
-        "scipy/_lib/__init__.py": "",
-        f"scipy/_lib/_ccallback_c.{NAME}": MACHINE_CODE,
+        "sklearn/__init__.py": "__version__ = '9.9'\n",
+        "sklearn/stats/__init__.py": "from sklearn._lib import _ccallback_c\n",
+        "sklearn/_lib/__init__.py": "",
+        f"sklearn/_lib/_ccallback_c.{NAME}": MACHINE_CODE,
     }
     with tempfile.TemporaryDirectory() as folder:
-        spark.sparkContext.addPyFile(zipped(folder, "scipy-9.9.zip", files))
+        spark.sparkContext.addPyFile(zipped(folder, "sklearn-9.9.zip", files))
 
         def work(_):
-            import scipy.stats
+            import sklearn.stats
 
-            return scipy.stats
+            return sklearn.stats
 
         return attempt(spark, work)
 
