@@ -93,9 +93,9 @@ bench: build warm ## benchmarks of the runtime: criterion's, 1,000 idle sandboxe
 		cargo bench --locked -p davy-benches
 	@$(PYTHON) benches/runtime/keep.py
 
-bench-guest: setup warm ## Python, numpy, pandas and pyarrow in the guest, next to the same outside
+bench-guest: setup warm ## Python, numpy, pandas and pyarrow in the guest, next to the same outside; what being stoppable costs
 	cargo build --release --locked --example guest -p davy-runtime
-	@. scripts/lib.sh && $(PYTHON) benches/guest/run.py speed && $(PYTHON) benches/guest/run.py kernels
+	@. scripts/lib.sh && $(PYTHON) benches/guest/run.py speed && $(PYTHON) benches/guest/run.py kernels && $(PYTHON) benches/guest/stopping.py
 
 bench-spark: setup build warm ## benchmarks on Spark, side by side with stock
 	@$(PYTHON) benches/spark/bench.py pickled && $(PYTHON) benches/spark/bench.py columnar && $(PYTHON) benches/spark/bench.py shapes && $(PYTHON) benches/spark/bench.py model && $(PYTHON) benches/spark/soak.py
