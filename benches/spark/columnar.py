@@ -147,9 +147,11 @@ def peak_memory() -> float:
 # Of Davy's nodes: the parts of a run's time, summed over its tasks.
 PARTS = {
     "time to gather rows into batches": "rows to batches",
-    "time to copy batches in and out of the sandbox": "copies",
+    "time to copy batches into the sandbox": "copies in",
     "CPU time in the sandbox": "function, in the sandbox",
+    "time to copy batches out of the sandbox": "copies out",
     "time to validate batches of the sandbox": "validation",
+    "time to write rows of batches": "batches to rows",
 }
 UNITS = {"ms": 1, "s": 1000, "m": 60_000}
 

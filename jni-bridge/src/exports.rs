@@ -308,7 +308,10 @@ fn engine_stats() -> serde_json::Value {
     let held = sandboxes.iter().map(|sandbox| sandbox.channels().memory_held().bytes);
     let snapshots: Vec<_> = IMAGES.all().iter().map(|image| image.snapshot_figures()).collect();
     let sum = |of: fn(&SnapshotFigures) -> u64| snapshots.iter().map(of).sum::<u64>();
-    let (batches, batch_bytes) = batches::live();
+    let given = sandboxes.iter().map(|sandbox| sandbox.channels().batches_given());
+    let (batches, batch_bytes) = given.fold(batches::live(), |(count, bytes), (more, their)| {
+        (count + more, bytes + their)
+    });
     serde_json::json!({
         "images": snapshots.len(),
         "sandboxes": sandboxes.len(),

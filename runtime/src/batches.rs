@@ -126,6 +126,16 @@ impl Channels {
         output
     }
 
+    /// Batches that the guest has given and the host has not taken yet, and their bytes.
+    pub fn batches_given(&self) -> (usize, u64) {
+        let state = self.lock();
+        let batches = state.batches.given.iter().filter_map(|output| match output {
+            Output::Batch(batch) => Some(batch.bytes() as u64),
+            Output::Schema(_) => None,
+        });
+        batches.fold((0, 0), |(count, bytes), more| (count + 1, bytes + more))
+    }
+
     /// Time spent on batches so far.
     pub(crate) fn spent(&self) -> Spent {
         self.lock().batches.spent
@@ -149,7 +159,7 @@ impl Channels {
         batch.copy_to(into);
         let copying = began.elapsed();
         let mut state = self.lock();
-        state.batches.spent.copying += copying;
+        state.batches.spent.copying_in += copying;
         state.batches.taking = false;
         state.batches.taken += 1;
         drop(state);

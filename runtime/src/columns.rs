@@ -31,13 +31,17 @@ pub struct OutputBatch {
 /// Time that the host spent on batches.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Spent {
-    pub(crate) copying: Duration,
+    /// Batches of the embedder's, into linear memory.
+    pub(crate) copying_in: Duration,
+    /// The guest's, out of it.
+    pub(crate) copying_out: Duration,
     pub(crate) validating: Duration,
 }
 
 impl std::ops::AddAssign for Spent {
     fn add_assign(&mut self, more: Spent) {
-        self.copying += more.copying;
+        self.copying_in += more.copying_in;
+        self.copying_out += more.copying_out;
         self.validating += more.validating;
     }
 }
@@ -153,7 +157,11 @@ pub(crate) fn read(
         column.validate(field.data_type(), &region, &buffers, &mut nodes)?;
     }
     let buffers = drop_full_bitmaps(&columns, &nodes, buffers);
-    let spent = Spent { copying: copied - began, validating: copied.elapsed() };
+    let spent = Spent {
+        copying_out: copied - began,
+        validating: copied.elapsed(),
+        ..Spent::default()
+    };
     Ok(OutputBatch { rows, region, nodes, buffers, spent })
 }
 

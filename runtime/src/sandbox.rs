@@ -81,8 +81,10 @@ pub struct SandboxStats {
     pub bytes_in: u64,
     /// Bytes the guest wrote.
     pub bytes_out: u64,
-    /// Time in which batches were copied, in and out, microseconds.
-    pub copy_us: u64,
+    /// Time in which batches were copied into linear memory, microseconds.
+    pub copy_in_us: u64,
+    /// Time in which batches were copied out of it, microseconds.
+    pub copy_out_us: u64,
     /// Time in which batches of the guest's were validated, microseconds.
     pub validate_us: u64,
 }
@@ -206,7 +208,8 @@ impl Sandbox {
             job_snapshot: self.channels.job_outcome(),
             bytes_in: self.channels.bytes_in(),
             bytes_out: self.channels.bytes_out(),
-            copy_us: micros(spent.copying),
+            copy_in_us: micros(spent.copying_in),
+            copy_out_us: micros(spent.copying_out),
             validate_us: micros(spent.validating),
         }
     }

@@ -18,7 +18,7 @@ MIB = 1 << 20
 JOB = """
 import json, sys, time
 from pyspark.sql import SparkSession
-from pyspark.sql.functions import udf
+from pyspark.sql.functions import pandas_udf, udf
 
 spark = SparkSession.builder.getOrCreate()
 sc = spark.sparkContext
@@ -49,7 +49,21 @@ def greedy(part):
     while True:
         held.append(bytearray(8 << 20))
 
+@pandas_udf("long")
+def more(n):
+    return n + 1
+
+def kept(mib):
+    # One batch, of which the guest gets the numbers only: the text waits on the host for the results.
+    for limit in ("maxRecordsPerBatch", "maxBytesPerBatch"):
+        spark.conf.set(f"spark.sql.execution.arrow.{limit}", {"maxRecordsPerBatch": 0}.get(limit, "2147483647"))
+    rows = spark.range(0, mib, 1, 1).selectExpr("id", "repeat('x', cast((1 << 20) + id as int)) as t").repartition(1)
+    sums = rows.select(more("id").alias("n"), "t").selectExpr("sum(n)", "sum(length(t)) >> 20")
+    return list(sums.collect()[0])
+
 JOBS = {
+    "kept": lambda: kept(80),
+    "much": lambda: kept(500),
     "large": lambda: sc.parallelize(range(4), 1).mapPartitions(of_size(120)).collect(),
     "small": lambda: sc.parallelize(range(4), 1).mapPartitions(of_size(1)).collect(),
     "grows": lambda: sc.parallelize(range(4), 1).mapPartitions(grows).collect(),
@@ -162,13 +176,34 @@ def test_charged_memory_is_sparks(tmp_path, version):
     told = found["greedy"]["result"]
     for part in (
         "MemoryError",
-        "Spark's memory manager refused memory for the sandbox, which uses 3",
-        "spark.memory.offHeap.size is 400.0 MB for all tasks of the executor, and spark.davy.memory.charge is on",
+        "Spark's memory manager refused memory for the sandbox: 3",
+        "and spark.memory.offHeap.size is 400.0 MB for all tasks of the executor (spark.davy.memory.charge is on)",
         "raise spark.memory.offHeap.size or spark.davy.memory",
     ):
         assert part in told, told
     # Whatever became of the tasks, nothing stays charged.
     assert found["grows again"]["result"][0] >= met - 32
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("charged", [False, True])
+def test_batches_outside_of_the_sandbox_are_in_sparks_books(tmp_path, version, charged):
+    # A task whose batch finds no memory has none of it charged afterwards.
+    jobs = ["kept", "much", "kept again"] if charged else ["kept"]
+    found = run(tmp_path, version, *jobs, **(CHARGED if charged else {}))
+    for name in {"kept", "kept again"} & set(jobs):
+        assert found[name]["result"] == [81 * 40, 80]
+        assert 80 * MIB <= max(peaks(found[name])) < 250 * MIB
+    if any("Peak Off Heap Execution Memory" in task for task in found["kept"]["tasks"]):
+        assert (max(peaks(found["kept"], "Peak Off Heap Execution Memory")) >= 80 * MIB) == charged
+    if charged:
+        told = found["much"]["result"]
+        for part in (
+            "Spark's memory manager refused memory for Arrow batches: ",
+            "and spark.memory.offHeap.size is 400.0 MB for all tasks of the executor (spark.davy.memory.charge is on)",
+            "Give the task less data (more partitions)",
+        ):
+            assert part in told, told
 
 
 def test_charging_needs_off_heap_memory(tmp_path):

@@ -183,6 +183,10 @@ SAID = {
         r"\[\['a column of type interval'\], \['a column of type interval'\], "
         r"\['a function without arguments'\], \[\]\] \[\[\], \[\], \[\], \[\]\]"
     ),
+    "columnar.plans_say_why_of_state_and_of_sources": (
+        r"\[\['(a data source of Python's, .+?)'\], \['\1'\], \['state, which the function asks Spark for .+', '\1'\]\] "
+        r"\[\[1, 2\], \[2, 3\], \[11, 21\]\]"
+    ),
     "columnar.plans_name_the_functions": (
         r".*DavyArrowEvalPython \[plus_one\(id#\w+\)#\w+\], SQL_SCALAR_PANDAS_UDF, through linear memory"
     ),

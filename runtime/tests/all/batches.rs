@@ -485,6 +485,8 @@ fn giving_waits_for_the_host_and_ends_with_a_stop() {
     let before = sandbox.channels().bytes_out();
     std::thread::sleep(Duration::from_millis(50));
     assert_eq!(sandbox.channels().bytes_out(), before, "it went on without the host");
+    // The schema and two batches wait for the host; one byte went through the channel.
+    assert_eq!(sandbox.channels().batches_given(), (2, before - 1));
     sandbox.interrupt().stop(Fault::Stopped { reason: "test".into() });
     assert_eq!(sandbox.wait().expect_err("stopped").kind(), "stopped");
 }

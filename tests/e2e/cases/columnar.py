@@ -12,7 +12,7 @@ from harness.registry import case
 SETTING = "spark.davy.columnar"
 FIGURES = (
     *("davyGather", "davyRowsSent", "davyBatchesSent", "davyBatchesReceived", "pythonDataSent", "pythonDataReceived"),
-    *("davyGuest", "davyCopy", "davyValidate", "davyPeakMemory"),
+    *("davyGuest", "davyCopyIn", "davyCopyOut", "davyValidate", "davyPeakMemory"),
 )
 NODES = (
     *("DavyArrowEvalPython", "DavyMapInBatch", "DavyFlatMapGroups", "DavyFlatMapCoGroups", "DavyAggregatePython"),
@@ -303,6 +303,50 @@ def plans_say_what_was_left_and_why(spark):
     return _outcome(
         spark, f"{[_reasons(f) for f in frames]} {_without(spark, lambda: [_reasons(f.select('*')) for f in frames])}"
     )
+
+
+@case("no_aqe")
+def plans_say_why_of_state_and_of_sources(spark):
+    """What Davy has no node of its own for."""
+    from pyspark.sql.datasource import DataSource, DataSourceReader
+    from pyspark.sql.streaming import StatefulProcessor
+
+    class Reader(DataSourceReader):
+        def read(self, partition):
+            yield (1,)
+            yield (2,)
+
+    class Source(DataSource):
+        @classmethod
+        def name(cls):
+            return "two"
+
+        def schema(self):
+            return "id long"
+
+        def reader(self, schema):
+            return Reader()
+
+    class Counting(StatefulProcessor):
+        def init(self, handle):
+            self.seen = handle.getValueState("seen", "n long")
+
+        def handleInputRows(self, key, frames, timers):
+            self.seen.update((sum(map(len, frames)),))
+            yield pd.DataFrame({"id": [key[0] * 10 + self.seen.get()[0]]})
+
+        def close(self):
+            pass
+
+    spark.dataSource.register(Source)
+    source = spark.read.format("two").load()
+    frames = [
+        source,
+        source.select(plus_one("id")),
+        source.groupBy("id").transformWithStateInPandas(Counting(), "id long", "append", "none"),
+    ]
+    rows = [sorted(r[0] for r in frame.collect()) for frame in frames]
+    return _outcome(spark, f"{[_reasons(f) for f in frames]} {rows}")
 
 
 @case()

@@ -12,7 +12,8 @@ PLAIN = {"spark__sql__adaptive__enabled": "false"}
 #: The figures that each node shows beside Spark's own, and Spark's own that are Davy's to count.
 FIGURES = (
     *("davyRowsSent", "davyBatchesSent", "davyBatchesReceived", "pythonDataSent", "pythonDataReceived"),
-    *("pythonNumRowsReceived", "davyGather", "davyGuest", "davyCopy", "davyValidate", "davyStart", "davyPeakMemory"),
+    *("pythonNumRowsReceived", "davyGather", "davyGuest", "davyCopyIn", "davyCopyOut", "davyValidate", "davyStart"),
+    "davyPeakMemory",
 )
 
 

@@ -62,9 +62,10 @@ object DavyConf {
     Kind.flag,
     "false",
     "Whether a task's sandbox acquires its memory from Spark's memory manager, off-heap, before it " +
-      "grows: it is part of the task's peak execution memory, makes Spark's own consumers spill, and " +
-      "where Spark refuses, Python sees `MemoryError`. Needs `spark.memory.offHeap.enabled` and " +
-      "`spark.memory.offHeap.size`. The memory of a snapshot is shared by sandboxes and not charged."
+      "grows, and its Arrow batches outside of it theirs: it is part of the task's peak off-heap " +
+      "execution memory, makes Spark's own consumers spill, and where Spark refuses the sandbox, " +
+      "Python sees `MemoryError`; where it refuses a batch, the task fails. Needs " +
+      "`spark.memory.offHeap.enabled` and `spark.memory.offHeap.size`. The memory of a snapshot is shared by sandboxes and not charged."
   )
   private val Deadline = Setting(
     "spark.davy.deadline",

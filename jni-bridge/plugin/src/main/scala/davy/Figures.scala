@@ -7,7 +7,8 @@ import com.fasterxml.jackson.databind.ObjectMapper
  *
  * @param memory bytes of linear memory; it never shrinks
  * @param cpu CPU time of the guest's thread, with that of host calls
- * @param copy time in which Arrow batches were copied, in and out
+ * @param copyIn time in which Arrow batches were copied into linear memory
+ * @param copyOut time in which Arrow batches were copied out of it
  * @param validate time in which Arrow batches of the guest's were validated
  * @param start from the start until the worker could take its first byte; 0 before
  * @param limits how often a limit was met
@@ -18,7 +19,8 @@ import com.fasterxml.jackson.databind.ObjectMapper
 final case class Figures(
     memory: Long,
     cpu: Long,
-    copy: Long,
+    copyIn: Long,
+    copyOut: Long,
     validate: Long,
     start: Long,
     limits: Long,
@@ -41,7 +43,8 @@ object Figures {
     Figures(
       number("memory_bytes"),
       number("cpu_us"),
-      number("copy_us"),
+      number("copy_in_us"),
+      number("copy_out_us"),
       number("validate_us"),
       number("start_us"),
       number("limits_met"),

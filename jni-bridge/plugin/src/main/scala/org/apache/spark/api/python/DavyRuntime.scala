@@ -24,6 +24,9 @@ private[spark] final class DavyRuntime(conf: DavyConf, env: SparkEnv, image: Ima
   private val memory = new SparkMemory(env.conf, conf.chargeMemory)
   @volatile private var closed = false
 
+  /** Whether Spark's memory manager grants what tasks hold. */
+  val chargesMemory: Boolean = conf.chargeMemory
+
   /** Whether a sandbox serves one task after another. */
   val reuse: Boolean = env.conf.get(PYTHON_WORKER_REUSE)
 

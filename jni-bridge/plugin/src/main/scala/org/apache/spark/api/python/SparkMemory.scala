@@ -15,6 +15,7 @@ import org.apache.spark.memory.{MemoryConsumer, MemoryMode}
  * little longer; a guest that is stopped does not wait.
  */
 private[spark] final class SparkMemory(conf: SparkConf, charged: Boolean) extends TaskMemory {
+  import SparkMemory._
 
   override def open(guest: Guest): TaskMemory.Account = Option(TaskContext.get()) match {
     // The driver's planner, and the warm-up: nobody's task.
@@ -60,7 +61,7 @@ private[spark] final class SparkMemory(conf: SparkConf, charged: Boolean) extend
     override def begin(): Unit = {
       super.begin()
       val has = guest.sandboxes.grantMemory(guest.handle, 0)
-      if (!acquire(has)) throw new DavyException(DavyException.Limit, s"${refusal(has)}. $Remedy")
+      if (!acquire(has)) throw refused(conf, Who, held(0), has)
       val _ = guest.sandboxes.grantMemory(guest.handle, granted)
     }
 
@@ -72,7 +73,7 @@ private[spark] final class SparkMemory(conf: SparkConf, charged: Boolean) extend
       if (wanted > 0 && !isClosed) {
         if (wanted <= granted || acquire(wanted)) {
           val _ = guest.sandboxes.grantMemory(guest.handle, granted)
-        } else guest.sandboxes.refuseMemory(guest.handle, refusal(wanted))
+        } else guest.sandboxes.refuseMemory(guest.handle, refusal(conf, Who, held(0), wanted))
       }
     }
 
@@ -85,18 +86,10 @@ private[spark] final class SparkMemory(conf: SparkConf, charged: Boolean) extend
     }
 
     override protected def free(): Unit = consumer.freeMemory(consumer.getUsed)
-
-    private def refusal(bytes: Long): String = {
-      def mb(n: Long) = f"${n / 1048576.0}%.1f MB"
-      s"Spark's memory manager refused memory for the sandbox, which uses ${mb(held(0))} and asked " +
-        s"for ${mb(bytes)}: spark.memory.offHeap.size is ${mb(conf.get(MEMORY_OFFHEAP_SIZE))} for all " +
-        "tasks of the executor, and spark.davy.memory.charge is on"
-    }
   }
 
   private val Step = 4L << 20
-  private val Remedy = "Give the task less data (more partitions), run fewer tasks at once " +
-    "(spark.executor.cores), or raise spark.memory.offHeap.size"
+  private val Who = "the sandbox"
 }
 
 /** What a sandbox holds is its own to free: it cannot spill for others. */
@@ -107,6 +100,21 @@ private final class SandboxConsumer(context: TaskContext)
 }
 
 private[spark] object SparkMemory {
+
+  /** @param asked bytes in all, with those that are used */
+  private def refusal(conf: SparkConf, who: String, used: Long, asked: Long): String = {
+    def mb(n: Long) = f"${n / 1048576.0}%.1f MB"
+    s"Spark's memory manager refused memory for $who: ${mb(used)} used, ${mb(asked)} asked in all, " +
+      s"and spark.memory.offHeap.size is ${mb(conf.get(MEMORY_OFFHEAP_SIZE))} for all tasks of the " +
+      "executor (spark.davy.memory.charge is on)"
+  }
+
+  /** The end of a task for whose batches, or whose sandbox at its start, there is no memory. */
+  def refused(conf: SparkConf, who: String, used: Long, asked: Long): DavyException =
+    new DavyException(DavyException.Limit, s"${refusal(conf, who, used, asked)}. $Remedy")
+
+  private val Remedy = "Give the task less data (more partitions), run fewer tasks at once " +
+    "(spark.executor.cores), or raise spark.memory.offHeap.size"
 
   /** What is wrong with the settings, if memory is to be charged. */
   def problem(conf: SparkConf): Option[String] =

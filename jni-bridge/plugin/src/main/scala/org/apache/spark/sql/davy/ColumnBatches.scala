@@ -50,7 +50,7 @@ private[davy] object ColumnBatches {
 
   def of(child: SparkPlan, stage: Gathering): RDD[InputBatch] =
     child.executeColumnar().mapPartitionsInternal { columns =>
-      val allocator = ArrowSchemas.allocator(TaskContext.get())
+      val allocator = BatchMemory.allocator(TaskContext.get())
       new ColumnBatches(columns, stage.shape, stage.limits, allocator, stage.together)
     }
 }

@@ -2,9 +2,7 @@ package org.apache.spark.sql.davy
 
 import scala.jdk.CollectionConverters._
 
-import org.apache.arrow.memory.BufferAllocator
 import org.apache.arrow.vector.types.pojo.{Field, Schema}
-import org.apache.spark.TaskContext
 import org.apache.spark.api.python.PythonEvalType
 import org.apache.spark.rdd.RDD
 import org.apache.spark.sql.catalyst.InternalRow
@@ -39,8 +37,10 @@ trait BatchPythonExec extends SparkPlan with PythonSQLMetrics {
       .createNanoTimingMetric(sparkContext, "time to gather rows into batches"),
     "davyGuest" -> SQLMetrics
       .createNanoTimingMetric(sparkContext, "CPU time in the sandbox"),
-    "davyCopy" -> SQLMetrics
-      .createNanoTimingMetric(sparkContext, "time to copy batches in and out of the sandbox"),
+    "davyCopyIn" -> SQLMetrics
+      .createNanoTimingMetric(sparkContext, "time to copy batches into the sandbox"),
+    "davyCopyOut" -> SQLMetrics
+      .createNanoTimingMetric(sparkContext, "time to copy batches out of the sandbox"),
     "davyValidate" -> SQLMetrics
       .createNanoTimingMetric(sparkContext, "time to validate batches of the sandbox"),
     "davyStart" -> SQLMetrics.createNanoTimingMetric(sparkContext, "time to start sandboxes"),
@@ -114,17 +114,6 @@ private[davy] object ArrowSchemas {
     }
     try method.invoke(ArrowUtils, args ++ more: _*).asInstanceOf[Schema]
     catch { case e: java.lang.reflect.InvocationTargetException => throw e.getCause }
-  }
-
-  /** Memory of one task's batches, which must be free when the task ends. */
-  def allocator(context: TaskContext): BufferAllocator = {
-    val allocator = ArrowUtils.rootAllocator.newChildAllocator(
-      s"davy batches of task ${context.taskAttemptId()}",
-      0,
-      Long.MaxValue
-    )
-    context.addTaskCompletionListener[Unit](_ => allocator.close())
-    allocator
   }
 
   /** Whether Arrow vectors can hold the type and give it back unchanged. */

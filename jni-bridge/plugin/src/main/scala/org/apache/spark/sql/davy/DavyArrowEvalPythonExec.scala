@@ -74,7 +74,7 @@ private[davy] final case class ScalarStage(
 
   override def run(batches: Iterator[InputBatch]): Iterator[ColumnarBatch] = {
     val context = TaskContext.get()
-    val allocator = ArrowSchemas.allocator(context)
+    val allocator = BatchMemory.allocator(context)
     val sent = new ConcurrentLinkedQueue[InputBatch]
     val runner = new BatchRunner(
       StockRunner.scalar(call.funcs, call.arguments, call.schema, settings),

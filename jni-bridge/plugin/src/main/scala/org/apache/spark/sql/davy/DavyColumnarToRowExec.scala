@@ -23,14 +23,17 @@ case class DavyColumnarToRowExec(columns: Seq[NamedExpression], child: SparkPlan
   override protected def outputExpressions: Seq[NamedExpression] = columns
   override protected def orderingExpressions: Seq[SortOrder] = child.outputOrdering
 
-  // As those of Spark's node.
+  // The first two are those of Spark's node.
   override lazy val metrics: Map[String, SQLMetric] = Map(
     "numOutputRows" -> SQLMetrics.createMetric(sparkContext, "number of output rows"),
-    "numInputBatches" -> SQLMetrics.createMetric(sparkContext, "number of input batches")
+    "numInputBatches" -> SQLMetrics.createMetric(sparkContext, "number of input batches"),
+    "davyWrite" -> SQLMetrics
+      .createNanoTimingMetric(sparkContext, "time to write rows of batches")
   )
 
   override protected def doExecute(): RDD[InternalRow] = {
     val (rows, batches) = (longMetric("numOutputRows"), longMetric("numInputBatches"))
+    val write = longMetric("davyWrite")
     val (wanted, output) = (columns, child.output)
     child.executeColumnar().mapPartitionsInternal { partition =>
       val counted = partition.map { (batch: ColumnarBatch) =>
@@ -38,7 +41,7 @@ case class DavyColumnarToRowExec(columns: Seq[NamedExpression], child: SparkPlan
         rows += batch.numRows
         batch
       }
-      new UnsafeRows(counted, wanted, output, TaskContext.getPartitionId())
+      new UnsafeRows(counted, wanted, output, TaskContext.getPartitionId(), write += _)
     }
   }
 

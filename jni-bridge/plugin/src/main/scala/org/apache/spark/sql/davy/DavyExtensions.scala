@@ -14,6 +14,7 @@ import org.apache.spark.sql.catalyst.expressions.{
 import org.apache.spark.sql.catalyst.expressions.aggregate.AggregateExpression
 import org.apache.spark.sql.catalyst.rules.Rule
 import org.apache.spark.sql.execution._
+import org.apache.spark.sql.execution.datasources.v2.DataSourceV2ScanExecBase
 import org.apache.spark.sql.execution.python._
 import org.apache.spark.sql.internal.SQLConf
 
@@ -34,6 +35,12 @@ object DavyColumnarRule extends ColumnarRule {
   private val Window = "ArrowWindowPythonExec"
   // Spark 4.0's.
   private val Older = Set("AggregateInPandasExec", "WindowInPandasExec")
+  // Spark 4.0 has TransformWithStateInPandasExec.
+  private val Stateful = Set(
+    "FlatMapGroupsInPandasWithStateExec",
+    "TransformWithStateInPandasExec",
+    "TransformWithStateInPySparkExec"
+  )
 
   // The versions on which nodes were compared with stock; before these, tables of groups come otherwise.
   private val All = Seq("4.2", "4.3")
@@ -70,6 +77,10 @@ object DavyColumnarRule extends ColumnarRule {
         case node if node.getClass.getSimpleName == Aggregate => served(node, aggregate(node))
         case node if node.getClass.getSimpleName == Window    => served(node, window(node))
         case node if Older(node.getClass.getSimpleName) => served(node, version().map(_ => node))
+        case node if Stateful(node.getClass.getSimpleName) =>
+          served(node, Left("state, which the function asks Spark for between its rows"))
+        case scan: DataSourceV2ScanExecBase if scan.scan.getClass.getSimpleName == "PythonScan" =>
+          served(scan, Left("a data source of Python's, which has no batches to send"))
       }
   }
 

@@ -122,7 +122,7 @@ private[davy] final case class GroupedRun(
 
 /** One task of groups: tables in, batches of results out. */
 private[davy] final class GroupedTask(run: GroupedRun, val context: TaskContext) {
-  private val allocator: BufferAllocator = ArrowSchemas.allocator(context)
+  private val allocator: BufferAllocator = BatchMemory.allocator(context)
   private val sent = new ConcurrentLinkedQueue[InputBatch]
   context.addTaskCompletionListener[Unit](_ => sent.asScala.foreach(_.close()))
 

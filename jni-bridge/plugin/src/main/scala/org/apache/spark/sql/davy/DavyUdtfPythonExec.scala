@@ -69,7 +69,7 @@ private[davy] final case class UdtfStage(
   ): Iterator[Iterator[InternalRow]] = {
     val arrow = ArrowSchemas.of(schema, settings)
     val shape = TableTask.shape(arrow, struct = false)
-    val allocator = ArrowSchemas.allocator(context)
+    val allocator = BatchMemory.allocator(context)
     val results = TableTask.results(
       new InputBatches(rows, shape, identity, limits, allocator),
       arrow,

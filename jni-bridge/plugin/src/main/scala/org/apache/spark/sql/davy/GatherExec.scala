@@ -133,7 +133,7 @@ private[davy] object GatherExec {
           projection.initialize(context.partitionId())
           projection.target(new SpecificInternalRow(stage.computed.map(_.dataType)))
         }
-      val allocator = ArrowSchemas.allocator(context)
+      val allocator = BatchMemory.allocator(context)
       new InputBatches(rows, stage.shape, extra, stage.limits, allocator, together = stage.together)
     }
 
@@ -165,7 +165,7 @@ final class BatchRow(private[davy] val batch: InputBatch)
 /** The batches that generated code fills. */
 final class Gatherer(stage: Gathering) {
   private val context = TaskContext.get()
-  private val allocator = ArrowSchemas.allocator(context)
+  private val allocator = BatchMemory.allocator(context)
   private val shape = stage.shape
   private var current: BatchFiller = _
   // Code that makes many rows of one can fill several before anyone asks.

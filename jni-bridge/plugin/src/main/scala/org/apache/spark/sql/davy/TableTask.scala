@@ -29,7 +29,7 @@ private[davy] object TableTask {
       metrics: ColumnMetrics,
       context: TaskContext
   ): Iterator[OutputBatch] = {
-    val allocator = ArrowSchemas.allocator(context)
+    val allocator = BatchMemory.allocator(context)
     val sent = new ConcurrentLinkedQueue[InputBatch]
     context.addTaskCompletionListener[Unit](_ => sent.asScala.foreach(_.close()))
     val runner = new BatchRunner(

@@ -14,12 +14,14 @@ import org.apache.spark.unsafe.Platform
  * A row is valid until the next one is asked for.
  *
  * @param wanted columns of the child, in the order of a row's fields
+ * @param wrote gets the nanoseconds that each block took
  */
 private[davy] final class UnsafeRows(
     batches: Iterator[ColumnarBatch],
     wanted: Seq[NamedExpression],
     child: Seq[Attribute],
-    partition: Int
+    partition: Int,
+    wrote: Long => Unit
 ) extends Iterator[InternalRow] {
   import UnsafeRows._
 
@@ -75,7 +77,9 @@ private[davy] final class UnsafeRows(
   override def next(): InternalRow = {
     if (at == end) {
       if (!hasNext) throw new NoSuchElementException
+      val began = System.nanoTime()
       fill()
+      wrote(System.nanoTime() - began)
     }
     at += 1
     if (at > end) {

@@ -83,7 +83,7 @@ class UnsafeRowsSuite extends munit.FunSuite {
   test("a null where Spark believes that there is none is Spark's to refuse") {
     val believed = Seq(AttributeReference("n", LongType, nullable = false)())
     val gaps = batch(Shape("", Seq(LongType), Nil, nulls = 1), believed, 3)
-    val rows = new UnsafeRows(Iterator(gaps), believed, believed, 0)
+    val rows = new UnsafeRows(Iterator(gaps), believed, believed, 0, _ => ())
     assertEquals(intercept[IllegalStateException](rows.next()).getMessage, "Value at index is null")
     gaps.close()
   }
@@ -92,7 +92,7 @@ class UnsafeRowsSuite extends munit.FunSuite {
     val columns = Seq(AttributeReference("n", IntegerType)())
     val wider =
       batch(Shape("", Seq(LongType), Nil, nulls = 0), Seq(AttributeReference("n", LongType)()), 5)
-    val rows = new UnsafeRows(Iterator(wider), columns, columns, 0)
+    val rows = new UnsafeRows(Iterator(wider), columns, columns, 0, _ => ())
     val error = intercept[SparkUnsupportedOperationException](rows.next())
     assert(error.getMessage.contains("getInt"), error.getMessage)
     wider.close()
@@ -101,7 +101,7 @@ class UnsafeRowsSuite extends munit.FunSuite {
   for (kind <- Seq(LongType, StringType)) test(s"a column of $kind that was closed gives no rows") {
     val columns = Seq(AttributeReference("n", kind)())
     val closed = batch(Shape("", Seq(kind), Nil, nulls = 0), columns, 5000)
-    val rows = new UnsafeRows(Iterator(closed), columns, columns, 0)
+    val rows = new UnsafeRows(Iterator(closed), columns, columns, 0, _ => ())
     rows.next()
     closed.close()
     intercept[IndexOutOfBoundsException](rows.foreach(_ => ()))
@@ -115,7 +115,7 @@ class UnsafeRowsSuite extends munit.FunSuite {
     val batches = shape.counts.map(batch(shape, columns, _))
     val projection = UnsafeProjection.create(wanted, columns)
     val expected = batches.flatMap(_.rowIterator.asScala.map(projection(_).getBytes.toSeq))
-    val rows = new UnsafeRows(batches.iterator, wanted, columns, 0)
+    val rows = new UnsafeRows(batches.iterator, wanted, columns, 0, _ => ())
     val got = rows.map(_.asInstanceOf[UnsafeRow].getBytes.toSeq).toSeq
     assertEquals(got.length, expected.length)
     got.zip(expected).zipWithIndex.foreach { case ((a, b), i) => assert(a == b, s"row $i") }
