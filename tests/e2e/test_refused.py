@@ -184,7 +184,7 @@ SAID = {
         r"\['a function without arguments'\], \[\]\] \[\[\], \[\], \[\], \[\]\]"
     ),
     "columnar.plans_say_why_of_state_and_of_sources": (
-        r"\[\['(a data source of Python's, .+?)'\], \['\1'\], \['state, which the function asks Spark for .+', '\1'\]\] "
+        r"\[\['(a Python data source, .+?)'\], \['\1'\], \['state, which the function asks Spark for .+', '\1'\]\] "
         r"\[\[1, 2\], \[2, 3\], \[11, 21\]\]"
     ),
     "columnar.plans_name_the_functions": (

@@ -80,7 +80,7 @@ object DavyColumnarRule extends ColumnarRule {
         case node if Stateful(node.getClass.getSimpleName) =>
           served(node, Left("state, which the function asks Spark for between its rows"))
         case scan: DataSourceV2ScanExecBase if scan.scan.getClass.getSimpleName == "PythonScan" =>
-          served(scan, Left("a data source of Python's, which has no batches to send"))
+          served(scan, Left("a Python data source, which has no batches to send"))
       }
   }
 
