@@ -5,7 +5,7 @@ from .paths import TREE
 from .version import Version, version_path
 
 #: Folders of patches/ that only images with compiled packages need.
-_SOURCES = ["libcxx", "arrow", "rapidjson", "numpy", "pandas", "pyarrow"]
+_SOURCES = ["libcxx", "arrow", "rapidjson", "thrift", "numpy", "pandas", "pyarrow"]
 _EVERYONE = ["build", "inputs.toml", "config.site", "recipe", "core", "denials", "worker"]
 
 
