@@ -9,7 +9,7 @@ from .version import Version, version_path
 #: The world in which the image's snapshot is made.
 _WORLD = TREE.parent / "runtime/src/freeze.rs"
 #: Folders of patches/ that only images with compiled packages need.
-_SOURCES = ["libcxx", "arrow", "rapidjson", "numpy", "pandas", "pyarrow"]
+_SOURCES = ["libcxx", "arrow", "rapidjson", "thrift", "numpy", "pandas", "pyarrow"]
 _EVERYONE = ["build", "inputs.toml", "config.site", "recipe", "core", "denials", "worker"]
 
 
