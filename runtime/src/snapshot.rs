@@ -121,10 +121,35 @@ impl Snapshot {
     /// Reads a saved snapshot; `None` if it is missing or damaged.
     pub(crate) fn load(path: &Path) -> Option<Snapshot> {
         let bytes = step("snapshot.read").and_then(|()| std::fs::read(path));
-        Snapshot::parse(&bytes.ok()?)
+        Snapshot::parse(&bytes.ok()?).ok()?
     }
 
-    pub(crate) fn parse(bytes: &[u8]) -> Option<Snapshot> {
+    /// `None`: no file of ours, or a damaged one.
+    ///
+    /// # Errors
+    /// The system has no memory for it.
+    pub(crate) fn parse(bytes: &[u8]) -> std::io::Result<Option<Snapshot>> {
+        let Some((stack_pointer, length, pages)) = Snapshot::checked(bytes) else {
+            return Ok(None);
+        };
+        let file = blank(length)?;
+        let mut free = 0;
+        for page in pages.chunks_exact(4 + PAGE) {
+            let Some((number, content)) = page.split_first_chunk::<4>() else { return Ok(None) };
+            let at = u64::from(u32::from_le_bytes(*number)) * PAGE as u64;
+            // Each once, in order, and none beyond the end.
+            if at < free || at >= length as u64 {
+                return Ok(None);
+            }
+            file.write_all_at(content, at)?;
+            free = at + PAGE as u64;
+        }
+        let content = (pages.len() / (4 + PAGE) * PAGE) as u64;
+        freeze(file, length, content, stack_pointer).map(Some)
+    }
+
+    /// Stack pointer, length and pages of a file that is what its digest says.
+    fn checked(bytes: &[u8]) -> Option<(i32, usize, &[u8])> {
         let body = bytes.strip_prefix(MAGIC)?;
         let (digest, body) = body.split_at_checked(blake3::OUT_LEN)?;
         if blake3::hash(body).as_bytes()[..] != *digest {
@@ -136,20 +161,7 @@ impl Snapshot {
         if length > MOST_BYTES || length % WASM_PAGE != 0 || pages.len() % (4 + PAGE) != 0 {
             return None;
         }
-        let file = blank(length).ok()?;
-        let mut free = 0;
-        for page in pages.chunks_exact(4 + PAGE) {
-            let (number, content) = page.split_first_chunk::<4>()?;
-            let at = u64::from(u32::from_le_bytes(*number)) * PAGE as u64;
-            // Each once, in order, and none beyond the end.
-            if at < free || at >= length as u64 {
-                return None;
-            }
-            file.write_all_at(content, at).ok()?;
-            free = at + PAGE as u64;
-        }
-        let content = (pages.len() / (4 + PAGE) * PAGE) as u64;
-        freeze(file, length, content, i32::from_le_bytes(*pointer)).ok()
+        Some((i32::from_le_bytes(*pointer), length, pages))
     }
 
     /// Length of the file that holds it.

@@ -120,7 +120,9 @@ impl Unpacked {
     pub(crate) fn lay_out_snapshot(&self, path: &str, folder: &Path) -> Result<(), ImageError> {
         let refused = |why: &str| ImageError::Snapshot { path: path.into(), why: why.into() };
         let bytes = self.snapshot.as_deref().ok_or_else(|| refused("there is none"))?;
-        let snapshot = Snapshot::parse(bytes).ok_or_else(|| refused("it does not parse"))?;
+        let snapshot = Snapshot::parse(bytes)
+            .map_err(|e| ImageError::Unreadable { path: path.into(), cause: e.to_string() })?
+            .ok_or_else(|| refused("it does not parse"))?;
         prepared::write(folder, &snapshot).map_err(|e| CacheError::new(folder, e).into())
     }
 
