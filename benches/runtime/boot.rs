@@ -32,7 +32,8 @@ fn main() {
     let mut found = serde_json::Map::new();
     for worker in ["empty", spark] {
         // A guest with another environment than the snapshot's does not start from it.
-        let ways = [("from the image's snapshot", &[SEED][..]), ("prepared", &[SEED, ("OTHER", "1")])];
+        let ways =
+            [("from the image's snapshot", &[SEED][..]), ("prepared", &[SEED, ("OTHER", "1")])];
         let mut times = [vec![], vec![]];
         for (_, env) in ways {
             boot(&lab, worker, env); // reads files for the first time

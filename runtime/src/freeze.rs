@@ -110,11 +110,7 @@ fn clock_time_get(
     Ok(SUCCESS)
 }
 
-fn clock_res_get(
-    mut caller: Caller<'_, GuestState>,
-    _clock: i32,
-    resolution: u32,
-) -> Result<i32> {
+fn clock_res_get(mut caller: Caller<'_, GuestState>, _clock: i32, resolution: u32) -> Result<i32> {
     let data = memory_of(&caller)?.data_mut(&mut caller);
     region_mut(data, resolution, 8)?.copy_from_slice(&1u64.to_le_bytes());
     Ok(SUCCESS)

@@ -36,7 +36,8 @@ impl Prepared {
     /// Whether a guest with these grants would be the same if it had prepared itself: it has read the same
     /// environment (so hashes strings alike), and draws its own random numbers by its own clock.
     pub(crate) fn serves(&self, grants: &Grants) -> bool {
-        let granted: BTreeMap<_, _> = grants.env.iter().map(|(name, value)| (name, value)).collect();
+        let granted: BTreeMap<_, _> =
+            grants.env.iter().map(|(name, value)| (name, value)).collect();
         granted.into_iter().eq(&self.env)
             && grants.env.len() == self.env.len()
             && grants.clock == ClockPolicy::Real

@@ -114,8 +114,13 @@ impl Snapshot {
         stack_pointer: i32,
     ) -> Option<Snapshot> {
         let whole = bytes <= MOST_BYTES && bytes % WASM_PAGE == 0;
-        (whole && file.metadata().ok()?.len() == bytes as u64)
-            .then(|| Snapshot { file, bytes, content, stack_pointer, written: OnceLock::new() })
+        (whole && file.metadata().ok()?.len() == bytes as u64).then(|| Snapshot {
+            file,
+            bytes,
+            content,
+            stack_pointer,
+            written: OnceLock::new(),
+        })
     }
 
     /// Reads a saved snapshot; `None` if it is missing or damaged.

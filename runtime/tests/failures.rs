@@ -132,8 +132,15 @@ fn prepared() -> &'static [u8] {
         let log = Arc::new(davy_runtime::StderrLog);
         let snapshot = davy_runtime::freeze(image, &env, log).expect("a snapshot");
         let mut packed = Vec::new();
-        davy_runtime::pack_with_snapshot(&module, &guests::hello(), &snapshot, &env, 1, &mut packed)
-            .expect("packed");
+        davy_runtime::pack_with_snapshot(
+            &module,
+            &guests::hello(),
+            &snapshot,
+            &env,
+            1,
+            &mut packed,
+        )
+        .expect("packed");
         packed
     })
 }

@@ -39,7 +39,7 @@ def _draw():
 
 _BOOT = _draw()
 # Times, what is drawn, this module's own, and objects that show where they lie.
-_OWN = {"logging._startTime", "davy_zone._current", "tempfile._name_sequence", "uuid._last_timestamp"}
+_OWN = {"logging._startTime", "davy_zone._current", "tempfile._name_sequence", "uuid._last_timestamp", "uuid._node"}
 
 
 def _plain(value):
