@@ -36,6 +36,17 @@ impl Lab {
 
     /// Starts from a snapshot once there is one of this worker.
     pub(crate) fn start(&self, worker: &str) -> Sandbox {
+        let key = SnapshotKey { key: worker.into(), on_disk: false, jobs: false };
+        self.start_with(worker, &[], Some(key))
+    }
+
+    /// `env` is what the guest's C library sees.
+    pub(crate) fn start_with(
+        &self,
+        worker: &str,
+        env: &[(&str, &str)],
+        snapshot_key: Option<SnapshotKey>,
+    ) -> Sandbox {
         let code = self.code.path().to_path_buf();
         let mut sys_path = vec![code.clone()];
         sys_path.extend(self.sys_path.iter().cloned());
@@ -55,10 +66,14 @@ impl Lab {
             name: "bench".into(),
             session: session.to_string().into_bytes(),
             limits: Limits::default(),
-            grants: Grants { dirs: dirs.collect(), ..Grants::default() },
+            grants: Grants {
+                dirs: dirs.collect(),
+                env: env.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
+                ..Grants::default()
+            },
             channel_bytes: 256 << 10,
             log: Arc::new(StderrLog),
-            snapshot_key: Some(SnapshotKey { key: worker.into(), on_disk: false, jobs: false }),
+            snapshot_key,
         };
         Sandbox::start(&self.image, spec).unwrap()
     }

@@ -25,6 +25,9 @@ DAVY_IMPORT(session_read) int32_t davy_session_read(uint8_t *ptr, int32_t len);
 DAVY_IMPORT(gateway) int32_t davy_gateway(int32_t verb, const uint8_t *req, int32_t req_len,
                                           uint8_t *resp, int32_t cap);
 
+/* wasi-libc: forgets the granted folders; the next use of a path asks the host anew. */
+extern void __wasilibc_reset_preopens(void);
+
 /* davy_zone.c */
 PyObject *davy_set_zone(PyObject *module, PyObject *args);
 

@@ -1,7 +1,8 @@
-/* What the host calls: davy_abi, davy_boot, davy_serve.
+/* What the host calls: davy_abi, davy_prepare, davy_boot, davy_serve.
  *
- * davy_boot runs once before a snapshot is taken; davy_serve runs once in every sandbox
- * started from it.  Neither lets a Python error become a trap: a trap means that the
+ * davy_prepare runs when the image is built, and its memory is kept in the image;
+ * davy_boot runs once before a worker's snapshot is taken; davy_serve runs once in every
+ * sandbox started from it.  None lets a Python error become a trap: a trap means that the
  * guest broke, not the script.
  */
 #include "davy.h"
@@ -16,7 +17,7 @@
 static int
 fail(PyStatus status)
 {
-    fprintf(stderr, "davy_boot: Python does not start: %s: %s\n", status.func ? status.func : "?",
+    fprintf(stderr, "davy_prepare: Python does not start: %s: %s\n", status.func ? status.func : "?",
             status.err_msg ? status.err_msg : "?");
     return 1;
 }
@@ -158,8 +159,21 @@ davy_abi(void)
     return DAVY_ABI;
 }
 
-DAVY_EXPORT(davy_boot) int32_t
-davy_boot(void)
+/* The exit code of a part of the start that ended with `done`. */
+static int32_t
+started(PyObject *done)
+{
+    int32_t code = done ? 0 : exit_code_of_error();
+    if (!done && code == 0)
+        code = 1;  /* SystemExit(0) is still a start that did not finish */
+    Py_XDECREF(done);
+    flush_streams();
+    return code;
+}
+
+/* Python without a session.  The host reads no more than the environment into it. */
+DAVY_EXPORT(davy_prepare) int32_t
+davy_prepare(void)
 {
     if (PyImport_AppendInittab("_davy", PyInit__davy) < 0)
         return 1;
@@ -178,15 +192,22 @@ davy_boot(void)
         done = call("davy_denials", "install");
         if (done) {
             Py_DECREF(done);
-            done = call("davy_worker", "boot");
+            done = call("davy_worker", "prepare");
         }
     }
-    int32_t code = done ? 0 : exit_code_of_error();
-    if (!done && code == 0)
-        code = 1;  /* SystemExit(0) in boot is still a boot that did not finish */
-    Py_XDECREF(done);
-    flush_streams();
-    return code;
+    return started(done);
+}
+
+DAVY_EXPORT(davy_boot) int32_t
+davy_boot(void)
+{
+    if (!Py_IsInitialized()) {
+        int32_t code = davy_prepare();
+        if (code)
+            return code;
+    }
+    __wasilibc_reset_preopens();  /* they are those of the guest that was prepared */
+    return started(call("davy_worker", "boot"));
 }
 
 DAVY_EXPORT(davy_serve) int32_t

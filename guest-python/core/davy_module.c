@@ -8,8 +8,6 @@
 #include <errno.h>
 #include <string.h>
 
-extern void __wasilibc_reset_preopens(void);
-
 PyDoc_STRVAR(channel_read_into_doc,
 "channel_read_into(buffer) -> int\n\n"
 "Read into a writable buffer, blocking until one byte or more has come. 0 is the end.");

@@ -9,7 +9,6 @@ RuntimeError, as in stock Python.
 import builtins
 import sys
 from importlib.machinery import BuiltinImporter
-from importlib.util import spec_from_file_location
 
 
 def denied(what, call, remedy):
@@ -50,9 +49,6 @@ _ABSENT = {
     ),
 }
 
-#: Compiled modules of packages that this folder stands in for, unless the image has them.
-_STAND_INS = {"pyarrow._parquet": "davy_parquet.py"}
-_HERE = __file__.rpartition("/")[0]
 _IMAGE = "/usr/local/"
 
 
@@ -64,12 +60,8 @@ class _LinkedModules:
 
     @staticmethod
     def find_spec(name, path=None, target=None):
-        if path is None:
-            return None
-        if name in sys.builtin_module_names:
+        if path is not None and name in sys.builtin_module_names:
             return BuiltinImporter.find_spec(name)
-        if name in _STAND_INS:
-            return spec_from_file_location(name, f"{_HERE}/{_STAND_INS[name]}")
         return None
 
 

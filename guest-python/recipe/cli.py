@@ -65,12 +65,12 @@ def _compile(version, tools) -> tuple:
     libs = libraries(tools)
     native = native_python(version, tools)
     python = wasm_python(version, tools, libs, native)
-    packages = _packages(version, tools, native, python)
+    packages = _packages(version, tools, libs, native, python)
     module = link(version, tools, libs, python, packages)
     return native, module, standard_tree(version, python, native, packages)
 
 
-def _packages(version, tools, native, python) -> list:
+def _packages(version, tools, libs, native, python) -> list:
     """The packages with compiled parts, each after those that it needs."""
     if not version.compiled:
         return []
@@ -87,5 +87,5 @@ def _packages(version, tools, native, python) -> list:
     if "pandas" in version.compiled:
         built.append(pandas(*common, built[0]))
     if "pyarrow" in version.compiled:
-        built.append(pyarrow(*common, built[0], arrow(tools, build, cxx)))
+        built.append(pyarrow(*common, built[0], arrow(tools, build, libs, cxx)))
     return built

@@ -1,4 +1,4 @@
-"""Packs the image: a zstd-compressed tar of manifest.json, module.wasm and files.tar."""
+"""Packs the image: a zstd-compressed tar of manifest.json, module.wasm, files.tar and memory.snapshot."""
 import contextlib
 import hashlib
 import io
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from .cpython import CPython
 from .fetch import inputs
+from .freeze import ENVIRONMENT, freeze
 from .key import base_key, recipe_key
 from .paths import TREE, cache_root, image_path
 from .step import digest, say, step
@@ -37,10 +38,7 @@ def write_image(version: Version, tools: Toolchain, native: CPython, module: Pat
         files_tar = _tar([(str(p.relative_to(files)), p) for p in sorted(files.rglob("*"))])
         pins = inputs()
         module_bytes = module.read_bytes()
-        for name, data in (("module.wasm", module_bytes), ("files.tar", files_tar)):
-            for place in (cache_root(), TREE):
-                if str(place).encode() in data:
-                    raise SystemExit(f"guest-python/build: {name} names {place}: another machine would make other bytes")
+        parts = [("module.wasm", module_bytes), ("files.tar", files_tar)]
         manifest = {
             "format": "davy-image",
             "format_version": 1,
@@ -55,13 +53,20 @@ def write_image(version: Version, tools: Toolchain, native: CPython, module: Pat
                          for p in [*version.packages, *version.compiled]},
             "inputs": {name: spec["sha256"] for name, spec in pins.items()},
         }
-        image = _tar([("manifest.json", (json.dumps(manifest, indent=1) + "\n").encode()),
-                      ("module.wasm", module_bytes), ("files.tar", files_tar)])
         shutil.rmtree(files)
-        plain = folder / "image.tar"
-        plain.write_bytes(image)
-        subprocess.run([tools.zstd, "--quiet", *_LEVEL, plain, "-o", folder / "image"], check=True)
-        plain.unlink()
+        _compress(tools, ["-1"], manifest, parts, folder / "without")
+        freeze(folder / "without", folder / "memory.snapshot", folder / "freeze.log")
+        snapshot = (folder / "memory.snapshot").read_bytes()
+        for made in ("without", "memory.snapshot"):
+            (folder / made).unlink()
+        manifest["snapshot"] = {"sha256": _sha256(snapshot), "size": len(snapshot), "env": ENVIRONMENT,
+                                "module": manifest["module"]["sha256"], "files": manifest["files"]["sha256"]}
+        parts.append(("memory.snapshot", snapshot))
+        for name, data in parts:
+            for place in (cache_root(), TREE):
+                if str(place).encode() in data:
+                    raise SystemExit(f"guest-python/build: {name} names {place}: another machine would make other bytes")
+        _compress(tools, _LEVEL, manifest, parts, folder / "image")
 
     packed = step("image", digest(Path(__file__), key), make) / "image"
     target.parent.mkdir(exist_ok=True)
@@ -71,6 +76,13 @@ def write_image(version: Version, tools: Toolchain, native: CPython, module: Pat
     os.replace(part.name, target)
     say(f"wrote {target} ({target.stat().st_size / 1e6:.1f} MB, recipe {key[:16]})")
     return target
+
+
+def _compress(tools: Toolchain, level: list, manifest: dict, parts: list, target: Path) -> None:
+    plain = target.with_suffix(".tar")
+    plain.write_bytes(_tar([("manifest.json", (json.dumps(manifest, indent=1) + "\n").encode()), *parts]))
+    subprocess.run([tools.zstd, "--quiet", *level, plain, "-o", target], check=True)
+    plain.unlink()
 
 
 @contextlib.contextmanager

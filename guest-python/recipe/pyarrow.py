@@ -16,7 +16,7 @@ from .paths import patches
 from .step import digest, run, step
 from .toolchain import Toolchain
 
-_MODULES = ["lib", "_acero", "_compute", "_csv", "_feather", "_fs", "_json"]
+_MODULES = ["lib", "_acero", "_compute", "_csv", "_dataset", "_dataset_parquet", "_feather", "_fs", "_json", "_parquet"]
 #: Parts of the bridge for what this Arrow lacks.
 _NO_BRIDGE = {"flight", "parquet_encryption"}
 
@@ -39,7 +39,8 @@ def pyarrow(tools: Toolchain, build: BuildTools, cxx: Libcxx, native: CPython, p
         _configure(bridge)
         common = [*KERNELS, *LONGS, "-DNDEBUG", "-w", "-std=c++20", "-fno-strict-aliasing", *EMULATED, *cxx.compile,
                   f"-ffile-prefix-map={folder}=/davy", f"-ffile-prefix-map={arrow.root}=/davy", "-DARROW_STATIC",
-                  "-DARROW_PYTHON_STATIC", "-DARROW_COMPUTE_STATIC", "-DARROW_ACERO_STATIC", "-DXXH_VECTOR=0",
+                  "-DARROW_PYTHON_STATIC", "-DARROW_COMPUTE_STATIC", "-DARROW_ACERO_STATIC", "-DARROW_DS_STATIC",
+                  "-DPARQUET_STATIC", "-DXXH_VECTOR=0",
                   "-DNPY_NO_DEPRECATED_API=NPY_1_7_API_VERSION",
                   f"-I{top}/src", f"-I{top}", f"-I{arrow.root}/include", f"-I{numpy.root}/include",
                   f"-I{python.source}/Include", f"-I{python.source}"]

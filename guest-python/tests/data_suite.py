@@ -20,6 +20,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv, pyarrow.json, pyarrow.ipc, pyarrow.feather
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 i8 = np.arange(12, dtype=np.int64)
 mixed = (np.arange(1, 40001) * 7919 % 40009 - 20000.5) * 1e3  # no two are equal
 digest = lambda array: hashlib.md5(np.ascontiguousarray(array).tobytes()).hexdigest()
@@ -34,6 +36,12 @@ table = pa.table({
     "t": pa.array([datetime.datetime(2024, 1, 1), None, datetime.datetime(1969, 12, 31, 23)], pa.timestamp("us", "Europe/Berlin")),
     "c": pa.array(["u", "v", "u"]).dictionary_encode(), "st": [{"a": 1, "b": "q"}, None, {"a": None, "b": "r"}],
 })
+many = pa.table({"n": np.arange(5000), "x": pa.array([None if i % 7 == 0 else i / 3 for i in range(5000)]), "k": [f"k{i % 3}" for i in range(5000)]})
+def parquet(table, **options):
+    out = io.BytesIO()
+    pq.write_table(table, out, **options)
+    return io.BytesIO(out.getvalue())
+folder = tempfile.mkdtemp()
 """
 
 CASES = """
@@ -138,6 +146,17 @@ digest(np.sort(np.where(np.arange(40000) % 7, mixed, np.nan))), np.sort(np.r_[mi
 [digest(np.take(mixed.astype(t), np.arange(0, 40000, 7))) for t in ("i1", "i2", "f4", "f8", "c16")], np.take(np.array(["a", None], object), [1, 0]).tolist()
 pd.isna(np.array(["a", "", None, np.nan, pd.NA, pd.NaT, decimal.Decimal("NaN"), 1.5, type("S", (str,), {})("s")], object)), pd.Series(["a", None, 1]).map(str, na_action="ignore").tolist(), pd.Series(["b", "é", "b", "日", "é", None], dtype=object).factorize()[0].tolist()
 pd.Series(["a", b"a", 1, None]).str.upper().tolist(), pd.unique(pd.Series(["x", "é", 1, 1.0, True, "x", (1, float("nan")), (1, float("nan"))], dtype=object)).tolist(), pd.Index(["a", "b", "é"]).get_indexer(["é", "c", "a"]).tolist()
+[pq.read_table(parquet(table, compression=c)).equals(table) for c in ("none", "snappy", "gzip", "brotli", "zstd", "lz4")], hashlib.md5(parquet(table, compression="none").getvalue()).hexdigest()
+[pq.read_table(parquet(many, compression=c, row_group_size=700), use_threads=t).equals(many) for c in ("snappy", "zstd") for t in (True, False)], hashlib.md5(parquet(many, compression="none").getvalue()).hexdigest()
+pq.read_table(parquet(many, row_group_size=100), columns=["n"], filters=[("k", "==", "k1"), ("n", ">", 4990)]).to_pydict(), [b.num_rows for b in pq.ParquetFile(parquet(many)).iter_batches(1800)]
+pq.read_schema(parquet(table)).equals(table.schema), pq.read_metadata(parquet(many, row_group_size=2000)).num_row_groups, [(s.min, s.max, s.null_count) for i in range(3) for s in [pq.read_metadata(parquet(many)).row_group(0).column(i).statistics]]
+[pq.read_table(parquet(many.drop(["k"]), use_dictionary=False, column_encoding={"n": e, "x": f})).equals(many.drop(["k"])) for e in ("PLAIN", "DELTA_BINARY_PACKED", "BYTE_STREAM_SPLIT") for f in ("PLAIN", "BYTE_STREAM_SPLIT")], pq.read_table(parquet(many), read_dictionary=["k"]).schema.field("k").type
+pd.read_parquet(io.BytesIO(df.to_parquet())).equals(df), pd.read_parquet(io.BytesIO(df.to_parquet(compression="zstd")), dtype_backend="pyarrow").dtypes.astype(str).tolist()
+(pq.write_to_dataset(many, folder + "/a", partition_cols=["k"]), sorted(os.listdir(folder + "/a")), pq.read_table(folder + "/a").sort_by("n").select(["n", "x"]).equals(many.select(["n", "x"])))
+(ds.write_dataset(many, folder + "/b", format="parquet", max_rows_per_file=1000, max_rows_per_group=300), len(ds.dataset(folder + "/b").files), ds.dataset(folder + "/b").to_table(filter=ds.field("n") > 4995, columns=["n"]).sort_by("n").to_pydict(), ds.dataset(folder + "/b").count_rows(), sum(b.num_rows for b in ds.dataset(folder + "/b").to_batches(batch_size=64)))
+[(ds.write_dataset(many, f"{folder}/{f}", format=f), ds.dataset(f"{folder}/{f}", format=f).count_rows()) for f in ("csv", "feather", "ipc")], (df.to_parquet(folder + "/c.parquet"), pd.read_parquet(folder + "/c.parquet").equals(df))
+pq.read_table(io.BytesIO(b"PAR1"))
+[pa.decompress(pa.compress(b"abc" * 50, c, asbytes=True), 150, c, asbytes=True) == b"abc" * 50 for c in ("snappy", "gzip", "brotli", "lz4", "zstd")], [pa.Codec.is_available(c) for c in ("snappy", "gzip", "brotli", "zstd", "lz4", "bz2")], pa.CompressedInputStream(pa.py_buffer(__import__("bz2").compress(b"davy")), "bz2").read()
 pa.OSFile("/usr/local/none")
 pa.csv.read_csv("/usr/local/none")
 """

@@ -5,6 +5,7 @@ is. Names bound by ``from … import`` before the hook are rebound in every load
 """
 
 import importlib
+import opcode
 import os
 import sys
 import types
@@ -104,13 +105,45 @@ def _connect(conn_info, auth_secret):
     raise davy_callback.refused(what)
 
 
+# What 32-bit pointers cannot serve is refused inside the guest: the host was not asked, and has met no limit.
+_PIECE = (
+    "limit exceeded: memory: less than 2.0 GiB allowed in one piece inside a sandbox, more asked. Give the task less "
+    "data at once (more partitions, smaller batches)"
+)
+
+# How Python and numpy say the same of a size that they cannot even ask for.
+_BEYOND = (
+    "cannot fit 'int' into an index-sized integer",
+    "repeated bytes are too long",
+    "repeated string is too long",
+    "array is too big; `arr.size * arr.dtype.itemsize`",
+    "Maximum allowed dimension exceeded",
+)
+
+
+def _beyond_32_bits(e):
+    """Whether an allocation made this error, and not a ``raise`` statement."""
+    beyond = type(e) in (ValueError, OverflowError) and e.args and str(e.args[0]).startswith(_BEYOND)
+    if not beyond and not isinstance(e, MemoryError):
+        return False
+    tb = e.__traceback__
+    while tb is not None and tb.tb_next is not None:
+        tb = tb.tb_next
+    # Compiled code shows frames that never ran: they stand at their first instruction, or before it.
+    return tb is None or tb.tb_lasti < 0 or tb.tb_frame.f_code.co_code[tb.tb_lasti] not in _RAISE
+
+
+_RAISE = {opcode.opmap["RAISE_VARARGS"], opcode.opmap["RERAISE"]}
+
+
 def _tell(original):
     def handle_worker_exception(e, *args, **kwargs):
         _drop_own_frames(e)
-        if isinstance(e, MemoryError):
-            met = _davy.gateway(_MEMORY, b"").decode()
-            if met:  # else the code raised this by itself
-                e.add_note(f"{met}. Give the task less data (more partitions), or raise {memory_setting}")
+        met = _davy.gateway(_MEMORY, b"").decode() if isinstance(e, MemoryError) else ""
+        if met:
+            e.add_note(f"{met}. Give the task less data (more partitions), or raise {memory_setting}")
+        elif _beyond_32_bits(e):
+            e.add_note(_PIECE)
         return original(e, *args, **kwargs)
 
     return handle_worker_exception

@@ -1,7 +1,8 @@
 """The guest's worker: runs Spark's own Python worker over Davy's channel.
 
-The host calls :func:`boot` once, may take a snapshot of memory, and then calls :func:`serve` in
-each sandbox that starts from it. Both read the session document, JSON:
+The host calls :func:`prepare` when the image is built and keeps the memory in the image; where that
+does not serve, right before what follows. It calls :func:`boot` once, may take a snapshot of memory,
+and then calls :func:`serve` in each sandbox that starts from it. Both read the session document, JSON:
 
 ``worker`` module to run (``pyspark.worker``), ``sys_path`` list of guest paths, ``env`` mapping,
 ``cwd`` guest path or null, ``environment`` guest path of the job's virtual environment or null,
@@ -16,7 +17,10 @@ import importlib.util
 import io
 import json
 import os
+import pkgutil
 import sys
+import time
+import zipimport
 
 import _davy
 import davy_columns
@@ -72,14 +76,42 @@ def _apply(session):
 
 _image_path = []
 
+# What Spark's worker and the packages of ``_SCIENCE`` import of the standard library, but for what is
+# Spark's version's own. Nothing of it looks at a session's environment, clock or files while it is imported.
+_STANDARD = """
+    _strptime array ast atexit base64 binascii bisect bz2 cProfile calendar cmath collections.abc
+    concurrent.futures contextvars copy csv ctypes dataclasses datetime decimal dis enum faulthandler fcntl
+    filecmp fnmatch gc grp gzip hashlib heapq hmac importlib.readers importlib.resources inspect ipaddress
+    itertools json linecache locale logging lzma math mmap numbers operator pathlib pickle pkgutil platform
+    pprint profile pstats pwd pydoc queue random reprlib secrets select selectors shlex shutil signal socket
+    socketserver string struct subprocess tarfile tempfile textwrap threading tokenize traceback types
+    typing unicodedata urllib.parse uuid warnings weakref zipfile zlib zoneinfo
+""".split()
+_prepared = frozenset()  # those of them that are not the worker's own need, by their first name
 
-def boot():
-    """Imports the worker module. No user code runs here."""
+
+def prepare():
+    """Imports what no session has a say in. Its memory is on every machine: nothing secret is drawn here."""
+    global _prepared
     # CPython lowers its default to 600 on WASI; the guest's stack holds the usual depth.
     sys.setrecursionlimit(1000)
     _image_path[:] = sys.path
+    own = set(sys.modules)
+    for name in _STANDARD:
+        with contextlib.suppress(ImportError):  # not in each version of Python
+            importlib.import_module(name)
+    _prepared = frozenset(name for name in sys.modules if name not in own and "." not in name)
+    gc.collect()
+
+
+def boot():
+    """Imports the worker module. No user code runs here."""
+    _reseed()
+    # From which the age of its records counts: the time of an import.
+    sys.modules["logging"]._startTime = time.time_ns() if sys.version_info >= (3, 13) else time.time()
     session = _session()
     _apply(session)
+    _forget_shadowed()
     worker = importlib.import_module(session["worker"])
     _preload()
     davy_hooks.install(worker)
@@ -90,6 +122,25 @@ def boot():
     davy_job.install(worker)
     gc.collect()
     gc.freeze()  # what every sandbox shares is not walked by each collection
+
+
+def _forget_shadowed():
+    """A module of the job's own that is named as a standard one stands before it, as in stock."""
+    for entry in sys.path[: -len(_image_path)]:
+        importer = pkgutil.get_importer(entry)
+        if isinstance(importer, zipimport.zipimporter):
+            names = _prepared
+        else:
+            try:
+                names = _prepared.intersection(name.partition(".")[0] for name in os.listdir(entry))
+            except OSError:
+                continue
+        for name in names:
+            spec = importer and importer.find_spec(name)
+            if spec and spec.loader:
+                for known in list(sys.modules):
+                    if known == name or known.startswith(name + "."):
+                        del sys.modules[known]
 
 
 # What Spark's worker imports when a task has Arrow data; imported here, every snapshot holds it.

@@ -1,9 +1,11 @@
 //! The contract with a guest module, version 1. `guest-python/core` is its other half.
 //!
-//! Exports the host calls: `_initialize`, `davy_abi() -> i32`, `davy_boot() -> i32` (initialise
-//! Python and import the worker; no user code runs) and `davy_serve() -> i32` (serve the channel
-//! until end of input). Between the last two the wasm stack is empty, so linear memory and
-//! `__stack_pointer` are the guest's whole state: that is where a snapshot is taken.
+//! Exports the host calls, in this order: `_initialize`, `davy_abi() -> i32`, `davy_prepare() -> i32`
+//! (initialise Python and import what no session has a say in; a guest without it has no such part),
+//! `davy_boot() -> i32` (read the session and import the worker; no user code runs) and
+//! `davy_serve() -> i32` (serve the channel until end of input). Between the last three the wasm stack
+//! is empty, so linear memory and `__stack_pointer` are the guest's whole state: that is where snapshots
+//! are taken. What a guest has read of the host before one, other than its environment, it reads anew.
 
 /// What `davy_abi` must return, and the manifest's `abi`.
 pub(crate) const ABI_VERSION: u32 = 1;
@@ -13,6 +15,7 @@ pub(crate) const MEMORY: &str = "memory";
 pub(crate) const STACK_POINTER: &str = "__stack_pointer";
 pub(crate) const INITIALIZE: &str = "_initialize";
 pub(crate) const ABI: &str = "davy_abi";
+pub(crate) const PREPARE: &str = "davy_prepare";
 pub(crate) const BOOT: &str = "davy_boot";
 pub(crate) const SERVE: &str = "davy_serve";
 

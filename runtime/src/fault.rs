@@ -149,6 +149,14 @@ pub enum ImageError {
         /// Why.
         why: String,
     },
+    /// Its snapshot cannot be one of its guest.
+    #[error("the snapshot of image {path} is refused: {why}; fetch or build the image again")]
+    Snapshot {
+        /// Host path.
+        path: String,
+        /// Why.
+        why: String,
+    },
     /// The cache folder failed.
     #[error(transparent)]
     Cache(#[from] crate::cache::CacheError),

@@ -8,6 +8,7 @@ use crate::disk::Disk;
 use crate::engine::WASM_STACK;
 use crate::failpoint::step;
 use crate::fault::{Fault, LimitExceeded};
+use crate::freeze;
 use crate::grants::{ClockPolicy, RandomPolicy};
 use crate::image::Image;
 use crate::imports::{GuestState, Raised};
@@ -55,6 +56,18 @@ impl LogSink for Silence {
 }
 
 impl Guest {
+    /// A guest that waits for its thread.
+    pub(crate) fn new(image: &Arc<Image>, spec: SandboxSpec) -> Arc<Guest> {
+        let began = Instant::now();
+        let channels = Arc::new(Channels::new(spec.channel_bytes));
+        let interrupt = Interrupt::new(Arc::clone(&channels));
+        let watched = Watched::new(Arc::clone(&interrupt), Arc::clone(&channels));
+        let meter = Arc::default();
+        let log = GuestLog::new(Arc::clone(&spec.log), spec.limits.log_bytes).counted_in(&meter);
+        let image = Arc::clone(image);
+        Arc::new(Guest { image, channels, interrupt, watched, meter, log, spec, began })
+    }
+
     /// Runs tasks to the end.
     pub(crate) fn run(self: &Arc<Self>, first: GuestState) -> Result<(), Fault> {
         self.watched.adopt_this_thread();
@@ -114,17 +127,33 @@ impl Guest {
     fn live(&self, state: GuestState, from: Option<&Arc<Snapshot>>) -> Result<End, Fault> {
         let key = self.spec.snapshot_key.as_ref().filter(|_| self.image.can_snapshot());
         let known = key.filter(|_| from.is_none()).and_then(|key| self.image.snapshot(key));
-        let fresh = Fresh::new(self, state, from.or(known.as_ref()))?;
-        match from.or(known.as_ref()) {
+        let worker = from.or(known.as_ref());
+        let image = self.image.prepared(&self.spec.grants).filter(|_| worker.is_none());
+        let fresh = Fresh::new(self, state, worker.or(image))?;
+        match worker {
             Some(snapshot) => fresh.restore(snapshot)?.serve(),
             None => {
-                let mut booted = fresh.boot()?;
+                let prepared = match image {
+                    Some(snapshot) => fresh.resume(snapshot)?,
+                    None => fresh.prepare()?,
+                };
+                let mut booted = prepared.boot()?;
                 if let Some(key) = key {
                     self.image.keep_snapshot(key, booted.freeze()?);
                 }
                 booted.ready().serve()
             }
         }
+    }
+
+    /// Prepares a guest for the image.
+    pub(crate) fn freeze(self: &Arc<Self>) -> Result<Snapshot, Fault> {
+        self.watched.adopt_this_thread();
+        let fresh = Fresh::new(self, self.first_state()?, None)?;
+        let mut prepared = fresh.prepare()?;
+        self.log.finish();
+        freeze::keeps_nothing_open(prepared.state())?;
+        prepared.freeze()
     }
 
     /// What the first instance starts with.

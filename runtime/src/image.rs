@@ -6,6 +6,7 @@ use crate::engine::Engine;
 use crate::failpoint::step;
 use crate::fault::{Fault, ImageError};
 use crate::files::{self, Files};
+use crate::grants::Grants;
 use crate::guest::limited_store;
 use crate::imports::{self, GuestState};
 use crate::instrument::Facts;
@@ -13,13 +14,14 @@ use crate::job::Jobs;
 use crate::limits::MAX_MEMORY;
 use crate::manifest::Manifest;
 use crate::memory_limit::MAX_TABLE;
+use crate::prepared::{self, Prepared};
 use crate::sandbox::SnapshotKey;
 use crate::snapshot::Snapshot;
 use crate::source::{Known, Source};
 use crate::workers::Workers;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use wasmtime::{Instance, InstancePre, Result, Store};
+use wasmtime::{Instance, InstancePre, Linker, Result, Store};
 
 const SNAPSHOT: &str = "memory.snapshot";
 
@@ -31,6 +33,7 @@ pub struct Image {
     facts: Facts,
     manifest: Manifest,
     files: Files,
+    prepared: Option<Prepared>,
     _code: Entry,
     snapshots: Mutex<Workers>,
     pub(crate) jobs: Arc<Jobs>,
@@ -105,6 +108,7 @@ impl Image {
             path: source.shown.clone(),
             why: format!("{e:#}"),
         })?;
+        let prepared = prepared(engine, source, digest, &manifest, facts, pages.unwrap_or(0))?;
         Ok(Image {
             engine: engine.clone(),
             pre,
@@ -112,6 +116,7 @@ impl Image {
             facts,
             manifest,
             files,
+            prepared,
             _code: code,
             snapshots: Mutex::default(),
             jobs: Arc::default(),
@@ -129,6 +134,18 @@ impl Image {
     /// Its files were damaged, and could not be laid out again.
     pub(crate) fn files(&self) -> Result<PathBuf, Fault> {
         self.files.folder()
+    }
+
+    /// The image's snapshot, if a guest with these grants may start from it.
+    pub(crate) fn prepared(&self, grants: &Grants) -> Option<&Arc<Snapshot>> {
+        let prepared = self.prepared.as_ref().filter(|prepared| prepared.serves(grants))?;
+        Some(&prepared.snapshot)
+    }
+
+    /// The same image with other host functions, and without its snapshot.
+    pub(crate) fn linked(self, linker: &Linker<GuestState>) -> Result<Image> {
+        let pre = linker.instantiate_pre(self.pre.module())?;
+        Ok(Image { pre, prepared: None, ..self })
     }
 
     /// A fresh instance in which no code has run, with `state` in its store.
@@ -200,6 +217,32 @@ impl Image {
             let _ = step("snapshot.thread").and_then(|()| thread.spawn(save));
         }
     }
+}
+
+/// The image's snapshot, from its entry in the cache, where it is laid out if it was not there.
+fn prepared(
+    engine: &Engine,
+    source: &Source,
+    digest: &str,
+    manifest: &Manifest,
+    facts: Facts,
+    first_pages: u64,
+) -> Result<Option<Prepared>, Fault> {
+    let Some(frozen) = manifest.snapshot.as_ref().filter(|_| facts.snapshot_complete) else {
+        return Ok(None);
+    };
+    let digits = frozen.part.sha256.get(..32).unwrap_or_default();
+    let (snapshot, entry) = engine.cache.entry(
+        &format!("prepared-{digits}-{}", prepared::LAYOUT),
+        prepared::read,
+        |folder| source.unpack(digest)?.lay_out_snapshot(&source.shown, folder),
+    )?;
+    if (snapshot.bytes() as u64) < first_pages << 16 {
+        let why = "it is smaller than the memory that the module begins with".into();
+        return Err(ImageError::Snapshot { path: source.shown.clone(), why }.into());
+    }
+    let snapshot = Arc::new(snapshot);
+    Ok(Some(Prepared { snapshot, env: frozen.env.clone(), _entry: entry }))
 }
 
 /// Memory of an image's snapshots: each is held once, whatever starts from it.

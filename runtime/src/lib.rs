@@ -25,6 +25,7 @@ mod engine;
 mod failpoint;
 mod fault;
 mod files;
+mod freeze;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -43,6 +44,7 @@ mod memory_limit;
 mod pack;
 mod paths;
 mod poll_oneoff;
+mod prepared;
 mod recursion;
 mod rewind;
 mod sandbox;
@@ -66,11 +68,12 @@ pub use engine::Engine;
 #[cfg(feature = "failpoints")]
 pub use failpoint::script as failpoints;
 pub use fault::{Fault, ImageError, LimitExceeded};
+pub use freeze::freeze;
 pub use grants::{ClockPolicy, DirGrant, Grants, RandomPolicy};
 pub use image::{Image, SnapshotFigures};
 pub use interrupt::Interrupt;
 pub use limits::{LimitKind, Limits, TaskLimits};
 pub use log::{LogSink, StderrLog};
-pub use manifest::Manifest;
-pub use pack::pack;
+pub use manifest::{Frozen, Manifest};
+pub use pack::{pack, pack_with_snapshot};
 pub use sandbox::{Sandbox, SandboxSpec, SandboxStats, SnapshotKey};

@@ -1,6 +1,6 @@
 //! One instance's life. Each state is a type, and each step takes the state before by value:
-//! [`Fresh`] → [`Booted`] → [`Ready`], or [`Fresh`] → [`Ready`] from a [`Snapshot`]; [`Ready::serve`]
-//! leaves an [`End`]. After a fault there is no state any more: what is poisoned cannot be used.
+//! [`Fresh`] → [`Prepared`] → [`Booted`] → [`Ready`], or from [`Fresh`] by a [`Snapshot`]: the image's to
+//! [`Prepared`], a worker's or a job's to [`Ready`]; [`Ready::serve`] leaves an [`End`]. After a fault there is no state any more: what is poisoned cannot be used.
 
 use crate::abi;
 use crate::fault::{Fault, LimitExceeded};
@@ -39,7 +39,10 @@ struct Live<'g> {
 /// No code has run in it.
 pub(crate) struct Fresh<'g>(Live<'g>);
 
-/// Python is initialised and the worker imported; no task has been seen.
+/// Python is initialised and the standard modules are imported; no session has been seen.
+pub(crate) struct Prepared<'g>(Live<'g>);
+
+/// The worker is imported; no task has been seen.
 pub(crate) struct Booted<'g>(Live<'g>);
 
 /// It can serve tasks.
@@ -79,40 +82,55 @@ impl<'g> Fresh<'g> {
         Ok(Fresh(live))
     }
 
-    /// Starts Python, which imports the worker.
-    pub(crate) fn boot(self) -> Result<Booted<'g>, Fault> {
+    /// Starts Python.
+    pub(crate) fn prepare(self) -> Result<Prepared<'g>, Fault> {
         let mut live = self.0;
         let initialize = live.instance.get_typed_func::<(), ()>(&mut live.store, abi::INITIALIZE);
         if let Ok(initialize) = initialize {
             initialize.call(&mut live.store, ()).map_err(|e| live.guest.fault(&e))?;
         }
-        match live.call(abi::BOOT)? {
-            0 => Ok(Booted(live)),
-            _ => Err(Fault::Guest {
-                what: "its Python did not start; the traceback is in the log".into(),
-            }),
+        if live.instance.get_export(&mut live.store, abi::PREPARE).is_some() {
+            live.start(abi::PREPARE)?;
         }
+        Ok(Prepared(live))
     }
 
-    /// Becomes what was frozen.
+    /// Becomes what was frozen when the image was built.
+    pub(crate) fn resume(self, image: &Snapshot) -> Result<Prepared<'g>, Fault> {
+        let mut live = self.0;
+        live.restore(image)?;
+        Ok(Prepared(live))
+    }
+
+    /// Becomes what was frozen of a worker.
     pub(crate) fn restore(self, snapshot: &Arc<Snapshot>) -> Result<Ready<'g>, Fault> {
         let mut live = self.0;
-        let guest = live.guest;
-        let (allowed, asked) = (guest.spec.limits.memory_bytes, snapshot.bytes() as u64);
-        if asked > allowed {
-            let (limit, used) = (LimitKind::Memory, live.memory.data_size(&live.store) as u64);
-            return Err(LimitExceeded { limit, allowed, used, asked }.into());
-        }
-        if let Err(fault) = snapshot.restore(&mut live.store, live.memory) {
-            let refused = live.store.data().memory_limit.exceeded();
-            let refused = refused.filter(|limit| limit.limit == LimitKind::Granted);
-            let reason = guest.interrupt.reason().or(refused.map(Fault::from));
-            return Err(reason.unwrap_or(fault));
-        }
-        live.set_stack_pointer(snapshot.stack_pointer)?;
+        live.restore(snapshot)?;
         live.store.data_mut().origin = Some(Arc::clone(snapshot));
-        guest.meter.from_snapshot.store(1, Ordering::Relaxed);
+        live.guest.meter.from_snapshot.store(1, Ordering::Relaxed);
         Ok(Ready(live))
+    }
+}
+
+impl<'g> Prepared<'g> {
+    /// Python reads the session and imports the worker.
+    pub(crate) fn boot(self) -> Result<Booted<'g>, Fault> {
+        let mut live = self.0;
+        live.start(abi::BOOT)?;
+        Ok(Booted(live))
+    }
+
+    /// What it is now, for the image. What lies below the stack's pointer is nobody's any more.
+    pub(crate) fn freeze(mut self) -> Result<Snapshot, Fault> {
+        let pointer = self.0.stack_pointer()?;
+        let memory = self.0.memory.data_mut(&mut self.0.store);
+        let stack = memory.get_mut(..pointer as u32 as usize);
+        stack.ok_or_else(|| Fault::guest("its stack lies beyond its memory"))?.fill(0);
+        Snapshot::take(memory, pointer).map_err(not_taken)
+    }
+
+    pub(crate) fn state(&mut self) -> &mut GuestState {
+        self.0.store.data_mut()
     }
 }
 
@@ -157,6 +175,32 @@ impl Ready<'_> {
 }
 
 impl Live<'_> {
+    /// Calls a part of the start.
+    fn start(&mut self, export: &str) -> Result<(), Fault> {
+        match self.call(export)? {
+            0 => Ok(()),
+            _ => Err(Fault::Guest {
+                what: "its Python did not start; the traceback is in the log".into(),
+            }),
+        }
+    }
+
+    fn restore(&mut self, snapshot: &Snapshot) -> Result<(), Fault> {
+        let guest = self.guest;
+        let (allowed, asked) = (guest.spec.limits.memory_bytes, snapshot.bytes() as u64);
+        if asked > allowed {
+            let (limit, used) = (LimitKind::Memory, self.memory.data_size(&self.store) as u64);
+            return Err(LimitExceeded { limit, allowed, used, asked }.into());
+        }
+        if let Err(fault) = snapshot.restore(&mut self.store, self.memory) {
+            let refused = self.store.data().memory_limit.exceeded();
+            let refused = refused.filter(|limit| limit.limit == LimitKind::Granted);
+            let reason = guest.interrupt.reason().or(refused.map(Fault::from));
+            return Err(reason.unwrap_or(fault));
+        }
+        self.set_stack_pointer(snapshot.stack_pointer)
+    }
+
     fn call(&mut self, export: &str) -> Result<i32, Fault> {
         self.enter(export)?.map_err(|e| self.guest.fault(&e))
     }

@@ -20,6 +20,9 @@ pub struct Manifest {
     pub module: Part,
     /// Digest and size of `files.tar`.
     pub files: Part,
+    /// The guest as it was frozen when the image was built; absent: each worker starts from nothing.
+    #[serde(default)]
+    pub snapshot: Option<Frozen>,
     /// Packages inside, name → version.
     #[serde(default)]
     pub packages: BTreeMap<String, String>,
@@ -32,6 +35,20 @@ pub struct PythonVersion {
     pub version: String,
     /// `3.11`: must equal the driver's, since cloudpickle ships byte code.
     pub minor: String,
+}
+
+/// The image's snapshot: digest and size of `memory.snapshot`, and what it was made of.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Frozen {
+    /// Digest and size.
+    #[serde(flatten)]
+    pub part: Part,
+    /// The environment that it has read: it serves guests with this one, and no other.
+    pub env: BTreeMap<String, String>,
+    /// Hex SHA-256 of the module that ran.
+    pub module: String,
+    /// Hex SHA-256 of the tar of Python files that it has imported from.
+    pub files: String,
 }
 
 /// Digest and size of one entry.

@@ -9,11 +9,11 @@ use crate::guest::Guest;
 use crate::image::Image;
 use crate::interrupt::Interrupt;
 use crate::limits::{Limits, TaskLimits};
-use crate::log::{GuestLog, LogSink};
+use crate::log::LogSink;
 use crate::watchdog::Watched;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What a sandbox is started with.
 pub struct SandboxSpec {
@@ -111,30 +111,17 @@ impl Sandbox {
     /// # Errors
     /// [`Fault::Host`] if a granted directory cannot be opened or no thread can be had.
     pub fn start(image: &Arc<Image>, spec: SandboxSpec) -> Result<Sandbox, Fault> {
-        let began = Instant::now();
-        let channels = Arc::new(Channels::new(spec.channel_bytes));
-        let interrupt = Interrupt::new(Arc::clone(&channels));
-        let watched = Watched::new(Arc::clone(&interrupt), Arc::clone(&channels));
-        let sandbox = Sandbox {
-            channels,
-            interrupt,
-            watched,
-            outcome: Arc::default(),
-            meter: Arc::default(),
-            jobs: image.can_snapshot() && spec.snapshot_key.as_ref().is_some_and(|key| key.jobs),
-        };
         let name = format!("davy {}", spec.name);
-        let guest = Arc::new(Guest {
-            image: Arc::clone(image),
-            channels: Arc::clone(&sandbox.channels),
-            interrupt: Arc::clone(&sandbox.interrupt),
-            watched: Arc::clone(&sandbox.watched),
-            meter: Arc::clone(&sandbox.meter),
-            log: GuestLog::new(Arc::clone(&spec.log), spec.limits.log_bytes)
-                .counted_in(&sandbox.meter),
-            spec,
-            began,
-        });
+        let jobs = image.can_snapshot() && spec.snapshot_key.as_ref().is_some_and(|key| key.jobs);
+        let guest = Guest::new(image, spec);
+        let sandbox = Sandbox {
+            channels: Arc::clone(&guest.channels),
+            interrupt: Arc::clone(&guest.interrupt),
+            watched: Arc::clone(&guest.watched),
+            outcome: Arc::default(),
+            meter: Arc::clone(&guest.meter),
+            jobs,
+        };
         let state = guest.first_state()?;
         let (channels, outcome) = (Arc::clone(&sandbox.channels), Arc::clone(&sandbox.outcome));
         let thread = step("guest.thread").map(|()| std::thread::Builder::new());

@@ -1,6 +1,7 @@
-//! Snapshots: the frozen linear memory of a booted guest, from which sandboxes start.
+//! Snapshots: the frozen linear memory of a guest, from which sandboxes start.
 //!
-//! The memory lies in a sealed memfd, so nothing can change or shorten it while it is mapped.
+//! The memory lies in a sealed memfd, so nothing can change or shorten it while it is mapped; the image's
+//! own ([`crate::prepared`]) in a file of the cache that nobody writes into.
 //! Restoring maps it copy-on-write over a fresh instance's memory: microseconds, and untouched
 //! pages are shared by all sandboxes. Which pages a start writes is learnt from the first one: the
 //! next ones have their own copies at once, for half of what a fault for each of them costs.
@@ -51,8 +52,25 @@ impl Snapshot {
     /// page that is not zero after its number. A part at a time: the host may have no memory for all of it.
     pub(crate) fn save(&self, path: &Path) -> std::io::Result<()> {
         let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
+        let digest = self.write(&mut file)?;
+        step("snapshot.save")?;
+        let file = file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+        file.write_all_at(digest.as_bytes(), MAGIC.len() as u64)?;
+        file.sync_all()
+    }
+
+    /// The same as bytes.
+    pub(crate) fn to_bytes(&self) -> std::io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let digest = self.write(&mut bytes)?;
+        bytes[MAGIC.len()..][..blake3::OUT_LEN].copy_from_slice(digest.as_bytes());
+        Ok(bytes)
+    }
+
+    /// All of the file but the digest, for which there is room.
+    fn write(&self, file: &mut impl Write) -> std::io::Result<blake3::Hash> {
         file.write_all(MAGIC)?;
-        file.write_all(&[0; blake3::OUT_LEN])?; // the digest, when all is written
+        file.write_all(&[0; blake3::OUT_LEN])?;
         let mut digest = blake3::Hasher::new();
         let mut put = |bytes: &[u8]| {
             digest.update(bytes);
@@ -60,27 +78,83 @@ impl Snapshot {
         };
         put(&self.stack_pointer.to_le_bytes())?;
         put(&(self.bytes as u64).to_le_bytes())?;
+        self.pages(|number, page| {
+            put(&(number as u32).to_le_bytes())?;
+            put(page)
+        })?;
+        Ok(digest.finalize())
+    }
+
+    /// Lays the memory out in `file`, which is empty, as it is to be mapped.
+    pub(crate) fn copy_to(&self, file: &File) -> std::io::Result<()> {
+        file.set_len(self.bytes as u64)?;
+        self.pages(|number, page| file.write_all_at(page, (number * PAGE) as u64))
+    }
+
+    /// The pages that are not zero, each with its number.
+    fn pages(
+        &self,
+        mut each: impl FnMut(usize, &[u8]) -> std::io::Result<()>,
+    ) -> std::io::Result<()> {
         let mut page = [0; PAGE];
         for number in 0..self.bytes / PAGE {
             self.file.read_exact_at(&mut page, (number * PAGE) as u64)?;
             if page.iter().any(|&b| b != 0) {
-                put(&(number as u32).to_le_bytes())?;
-                put(&page)?;
+                each(number, &page)?;
             }
         }
-        step("snapshot.save")?;
-        let file = file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
-        file.write_all_at(digest.finalize().as_bytes(), MAGIC.len() as u64)?;
-        file.sync_all()
+        Ok(())
+    }
+
+    /// What was laid out in `file` and verified since ([`crate::prepared::read`]); `None` if it has another length.
+    pub(crate) fn of_file(
+        file: File,
+        bytes: usize,
+        content: u64,
+        stack_pointer: i32,
+    ) -> Option<Snapshot> {
+        let whole = bytes <= MOST_BYTES && bytes % WASM_PAGE == 0;
+        (whole && file.metadata().ok()?.len() == bytes as u64).then(|| Snapshot {
+            file,
+            bytes,
+            content,
+            stack_pointer,
+            written: OnceLock::new(),
+        })
     }
 
     /// Reads a saved snapshot; `None` if it is missing or damaged.
     pub(crate) fn load(path: &Path) -> Option<Snapshot> {
         let bytes = step("snapshot.read").and_then(|()| std::fs::read(path));
-        Snapshot::parse(&bytes.ok()?)
+        Snapshot::parse(&bytes.ok()?).ok()?
     }
 
-    pub(crate) fn parse(bytes: &[u8]) -> Option<Snapshot> {
+    /// `None`: no file of ours, or a damaged one.
+    ///
+    /// # Errors
+    /// The system has no memory for it.
+    pub(crate) fn parse(bytes: &[u8]) -> std::io::Result<Option<Snapshot>> {
+        let Some((stack_pointer, length, pages)) = Snapshot::checked(bytes) else {
+            return Ok(None);
+        };
+        let file = blank(length)?;
+        let mut free = 0;
+        for page in pages.chunks_exact(4 + PAGE) {
+            let Some((number, content)) = page.split_first_chunk::<4>() else { return Ok(None) };
+            let at = u64::from(u32::from_le_bytes(*number)) * PAGE as u64;
+            // Each once, in order, and none beyond the end.
+            if at < free || at >= length as u64 {
+                return Ok(None);
+            }
+            file.write_all_at(content, at)?;
+            free = at + PAGE as u64;
+        }
+        let content = (pages.len() / (4 + PAGE) * PAGE) as u64;
+        freeze(file, length, content, stack_pointer).map(Some)
+    }
+
+    /// Stack pointer, length and pages of a file that is what its digest says.
+    fn checked(bytes: &[u8]) -> Option<(i32, usize, &[u8])> {
         let body = bytes.strip_prefix(MAGIC)?;
         let (digest, body) = body.split_at_checked(blake3::OUT_LEN)?;
         if blake3::hash(body).as_bytes()[..] != *digest {
@@ -92,20 +166,7 @@ impl Snapshot {
         if length > MOST_BYTES || length % WASM_PAGE != 0 || pages.len() % (4 + PAGE) != 0 {
             return None;
         }
-        let file = blank(length).ok()?;
-        let mut free = 0;
-        for page in pages.chunks_exact(4 + PAGE) {
-            let (number, content) = page.split_first_chunk::<4>()?;
-            let at = u64::from(u32::from_le_bytes(*number)) * PAGE as u64;
-            // Each once, in order, and none beyond the end.
-            if at < free || at >= length as u64 {
-                return None;
-            }
-            file.write_all_at(content, at).ok()?;
-            free = at + PAGE as u64;
-        }
-        let content = (pages.len() / (4 + PAGE) * PAGE) as u64;
-        freeze(file, length, content, i32::from_le_bytes(*pointer)).ok()
+        Some((i32::from_le_bytes(*pointer), length, pages))
     }
 
     /// Length of the file that holds it.
@@ -178,7 +239,9 @@ impl Snapshot {
         // (checked above), page-aligned because wasmtime reserves memories with mmap, and
         // `store` is borrowed exclusively, so nobody reads or writes it meanwhile. MAP_FIXED
         // replaces only those pages; wasmtime never remembers what backs them and unmaps the
-        // whole reservation on drop. The file is sealed: no SIGBUS by truncation.
+        // whole reservation on drop. The file is sealed, or one of the cache's, which has this length, is
+        // read-only and replaced, never written into, as with machine code (`compiled.rs`): no SIGBUS by
+        // truncation. Whoever can change files of the 0700 cache folder already runs as this user.
         let mapped = unsafe {
             rustix::mm::mmap(
                 base,

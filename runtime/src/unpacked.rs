@@ -8,7 +8,9 @@ use crate::fault::ImageError;
 use crate::files;
 use crate::imports;
 use crate::instrument::instrument;
-use crate::manifest::{Manifest, Part};
+use crate::manifest::{Frozen, Manifest, Part};
+use crate::prepared;
+use crate::snapshot::Snapshot;
 use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::path::Path;
@@ -18,15 +20,17 @@ pub(crate) const FORMAT_VERSION: u32 = 1;
 pub(crate) const MANIFEST: &str = "manifest.json";
 pub(crate) const MODULE: &str = "module.wasm";
 pub(crate) const FILES: &str = "files.tar";
+pub(crate) const SNAPSHOT: &str = "memory.snapshot";
 
 /// Largest entry believed, bytes: a lying header must not make the host allocate without bound.
 const MAX_PART: u64 = 512 << 20;
 
-/// The three entries of an image file, verified against the manifest.
+/// The entries of an image file, verified against the manifest.
 pub(crate) struct Unpacked {
     manifest_text: Vec<u8>,
     module: Vec<u8>,
     files: Vec<u8>,
+    snapshot: Option<Vec<u8>>,
 }
 
 impl Unpacked {
@@ -80,7 +84,15 @@ impl Unpacked {
         let files = next(FILES, false)?;
         verify(path, MODULE, &module, &manifest.module)?;
         verify(path, FILES, &files, &manifest.files)?;
-        Ok(Unpacked { manifest_text, module, files })
+        let mut snapshot = None;
+        if let Some(frozen) = &manifest.snapshot {
+            let bytes = next(SNAPSHOT, false)?;
+            verify(path, SNAPSHOT, &bytes, &frozen.part)?;
+            is_of(&manifest, frozen)
+                .map_err(|why| ImageError::Snapshot { path: path.into(), why: why.into() })?;
+            snapshot = Some(bytes);
+        }
+        Ok(Unpacked { manifest_text, module, files, snapshot })
     }
 
     /// The text of the manifest, and the tar of Python files.
@@ -104,11 +116,32 @@ impl Unpacked {
         compiled::write(folder, facts, &code).map_err(|e| CacheError::new(folder, e).into())
     }
 
+    /// Lays the snapshot out in `folder`, to be mapped.
+    pub(crate) fn lay_out_snapshot(&self, path: &str, folder: &Path) -> Result<(), ImageError> {
+        let refused = |why: &str| ImageError::Snapshot { path: path.into(), why: why.into() };
+        let bytes = self.snapshot.as_deref().ok_or_else(|| refused("there is none"))?;
+        let snapshot = Snapshot::parse(bytes)
+            .map_err(|e| ImageError::Unreadable { path: path.into(), cause: e.to_string() })?
+            .ok_or_else(|| refused("it does not parse"))?;
+        prepared::write(folder, &snapshot).map_err(|e| CacheError::new(folder, e).into())
+    }
+
     /// Lays manifest and Python files out in `folder`.
     pub(crate) fn lay_out(&self, folder: &Path) -> Result<(), ImageError> {
         files::lay_out(folder, &self.manifest_text, &self.files)
             .map_err(|e| CacheError::new(folder, e).into())
     }
+}
+
+/// Memory means something to the module only that wrote it, and what was imported is what the files hold.
+fn is_of(manifest: &Manifest, frozen: &Frozen) -> Result<(), &'static str> {
+    if frozen.module != manifest.module.sha256 {
+        return Err("it was made of another module");
+    }
+    if frozen.files != manifest.files.sha256 {
+        return Err("it was made of other Python files");
+    }
+    Ok(())
 }
 
 fn verify(path: &str, part: &'static str, bytes: &[u8], promised: &Part) -> Result<(), ImageError> {

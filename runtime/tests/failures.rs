@@ -18,7 +18,7 @@ use guests::{BOOT, Lab, PATIENCE, converse, guest, spec};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixListener;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// What the sentence says beside the cause, one or the other; `None`: nobody is told, for nothing is lost but time.
@@ -28,6 +28,7 @@ const SENTENCES: &[(&str, Option<&str>)] = &[
     ("cache.lock", Some("the cache folder")),
     ("cache.build", Some("the cache folder")),
     ("cache.rename", Some("the cache folder")),
+    ("prepared.write", Some("the cache folder")),
     ("files.write", Some("the cache folder")),
     ("files.thread", None),
     ("code.write", Some("the cache folder")),
@@ -35,9 +36,9 @@ const SENTENCES: &[(&str, Option<&str>)] = &[
     ("guest.thread", Some("the host failed: starting a guest thread")),
     ("grant.open", Some("the host failed: opening the granted directory")),
     ("admission.folder", Some("the host failed: making the folder for admitted files")),
-    ("snapshot.memfd", Some("the host failed: taking a snapshot")),
+    ("snapshot.memfd", Some("the host failed: taking a snapshot|cannot be read")),
     ("snapshot.write", Some("the host failed: taking a snapshot")),
-    ("snapshot.seal", Some("the host failed: taking a snapshot")),
+    ("snapshot.seal", Some("the host failed: taking a snapshot|cannot be read")),
     ("snapshot.map", Some("the host failed: mapping a snapshot")),
     ("snapshot.thread", None),
     ("snapshot.save", None),
@@ -120,13 +121,37 @@ fn batch() -> Vec<u8> {
     memory
 }
 
+/// The image of a guest that grows, with a snapshot of its own.
+fn prepared() -> &'static [u8] {
+    static IMAGE: OnceLock<Vec<u8>> = OnceLock::new();
+    IMAGE.get_or_init(|| {
+        let lab = Lab::new();
+        let module = wat::parse_str(guest(SERVE, GROWN)).expect("text");
+        let image = Image::open(&lab.engine, &lab.pack_bytes(&module, 1)).expect("an image");
+        let env = BTreeMap::new();
+        let log = Arc::new(davy_runtime::StderrLog);
+        let snapshot = davy_runtime::freeze(image, &env, log).expect("a snapshot");
+        let mut packed = Vec::new();
+        davy_runtime::pack_with_snapshot(
+            &module,
+            &guests::hello(),
+            &snapshot,
+            &env,
+            1,
+            &mut packed,
+        )
+        .expect("packed");
+        packed
+    })
+}
+
 /// One life: images opened, and what is done with them.
 struct Life {
     lab: Lab,
     images: BTreeMap<&'static str, Arc<Image>>,
 }
 
-const STEPS: [&str; 15] = [
+const STEPS: [&str; 17] = [
     "open serve",
     "boot",
     "start",
@@ -142,6 +167,8 @@ const STEPS: [&str; 15] = [
     "stop",
     "open connect",
     "connect",
+    "open prepared",
+    "boot prepared",
 ];
 
 impl Life {
@@ -216,8 +243,8 @@ impl Life {
     }
 
     /// Serves from memory that a guest has grown; one that could not grow says so.
-    fn serve(&self) -> Result<Vec<u8>, Fault> {
-        let (told, _) = self.run("serve", false, b"x")?;
+    fn serve(&self, name: &str) -> Result<Vec<u8>, Fault> {
+        let (told, _) = self.run(name, false, b"x")?;
         match told[..] {
             [value, 0] => {
                 let what = format!("the guest got no memory beside its {value}");
@@ -242,7 +269,14 @@ impl Life {
                 }
                 Ok(Vec::new())
             }
-            "boot" | "start" | "again" | "from disk" => self.serve(),
+            "boot" | "start" | "again" | "from disk" => self.serve("serve"),
+            "open prepared" => {
+                let path = self.lab.folder.path().join("prepared.davy");
+                std::fs::write(&path, prepared()).expect("an image");
+                self.images.insert("prepared", self.lab.open(&path)?);
+                Ok(Vec::new())
+            }
+            "boot prepared" => self.serve("prepared"),
             "open circle" => self.open("circle", CIRCLE, BOOT),
             "stop" => self.stop(),
             "open connect" => self.open("connect", CONNECT, BOOT),
@@ -262,7 +296,7 @@ impl Life {
 
     fn right(step: &str) -> Vec<u8> {
         match step {
-            "boot" | "start" | "again" | "from disk" => vec![7, 1],
+            "boot" | "start" | "again" | "from disk" | "boot prepared" => vec![7, 1],
             "made" | "used" => vec![1],
             "batch" => vec![5],
             _ => Vec::new(),
@@ -314,6 +348,7 @@ fn live(failing: Option<(&str, usize)>) -> (Vec<&'static str>, Vec<(&'static str
 #[test]
 fn a_failing_system_is_one_tasks_error() {
     let told_of: BTreeMap<_, _> = SENTENCES.iter().copied().collect();
+    prepared();
     // The watchdog is started once a process: first, and failing.
     let mut count: BTreeMap<&str, usize> = BTreeMap::from([("watchdog.thread", 1)]);
     let first = live(Some(("watchdog.thread", 0))).1;

@@ -35,6 +35,11 @@ MEMORY = (
     r"limit exceeded: memory: 192\.0 MiB allowed, \d+\.\d MiB used, \d+\.\d MiB asked in all\. "
     r"Give the task less data \(more partitions\), or raise spark\.davy\.memory"
 )
+# Of what 32-bit pointers cannot serve: the host was not asked.
+PIECE = (
+    r"limit exceeded: memory: less than 2\.0 GiB allowed in one piece inside a sandbox, more asked\. "
+    r"Give the task less data at once \(more partitions, smaller batches\)"
+)
 # Of a worker that had no memory left to tell of it.
 OUT_OF_MEMORY = (
     r"limit exceeded: memory: 192\.0 MiB allowed, \d+\.\d MiB used, \d+\.\d MiB asked in all\. "
@@ -80,7 +85,7 @@ SAID = {
         r"Spark offers it on a network port, .+"
     ),
     "refused.call_back_elsewhere": r"PermissionError: \[Errno 13\] .+",
-    "refused.parquet": r"NotImplementedError: Parquet is not part of this image: ParquetWriter of pyarrow\.parquet .+",
+    "refused.orc": r"ModuleNotFoundError: No module named 'pyarrow\._orc': the pyarrow of this image does not hold .+",
     "refused.package_not_in_the_image": r"ModuleNotFoundError: No module named 'scipy': this image does not hold .+",
     "refused.native_module": (
         r"ImportError: swiftsums\._sums of the package swiftsums is machine code for another processor \(.+ "
@@ -106,6 +111,14 @@ SAID = {
     ),
     "kernels_refused.repeated_text": MEMORY,
     "kernels_refused.joined_text": MEMORY,
+    "kernels_refused.replaced_text": MEMORY,
+    "kernels_refused.text_of_3_gib": PIECE,
+    "kernels_refused.text_of_8_gib": PIECE,
+    "kernels_refused.list_of_4_gib": PIECE,
+    "kernels_refused.numbers_of_8_gib": PIECE,
+    "kernels_refused.own_memory_error": "MemoryError: of the script's own",
+    "kernels_refused.column_of_3_gib_of_text": PIECE,
+    "kernels_refused.arrow_column_of_2_gib_of_text": PIECE,
     "hostile.endless_loop": DEADLINE,
     "hostile.endless_sleep": DEADLINE,
     "hostile.endless_regex": DEADLINE,
@@ -113,7 +126,7 @@ SAID = {
     "hostile.endless_generator": DEADLINE + "|" + r"limit exceeded: output: 8388608 bytes allowed, .+",
     "hostile.cpu_time": r"limit exceeded: cpu time: the task may use 2000 ms and used [2-9]\d{3} ms\. .+",
     "hostile.memory_bomb": MEMORY,
-    "hostile.memory_bomb_at_once": MEMORY + r"|OverflowError: cannot fit 'int' into an index-sized integer",
+    "hostile.memory_bomb_at_once": PIECE,
     # CPython's own word for running out of memory where it cannot make the MemoryError.
     "hostile.memory_bomb_of_small_objects": MEMORY + "|SystemError: error return without exception set",
     "hostile.memory_bomb_of_numpy": MEMORY,

@@ -4,7 +4,9 @@ use super::Input;
 use super::world::SECRET;
 use crate::files;
 use crate::manifest::Manifest;
-use crate::unpacked::{FILES, MANIFEST, MODULE, Unpacked};
+use crate::prepared;
+use crate::snapshot::MAGIC;
+use crate::unpacked::{FILES, MANIFEST, MODULE, SNAPSHOT, Unpacked};
 use sha2::{Digest, Sha256};
 use std::io::Write;
 
@@ -21,6 +23,12 @@ pub(super) fn container(data: &[u8]) {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("outside"), SECRET).expect("a file");
     let target = folder.path().join("a/b");
+    if unpacked.lay_out_snapshot("the input", folder.path()).is_ok() {
+        assert!(prepared::read(folder.path()).is_some(), "an entry that was just laid out");
+    }
+    for left in ["memory.image", "memory.json", "memory.stamp"] {
+        let _ = std::fs::remove_file(folder.path().join(left));
+    }
     let (manifest, tar) = unpacked.texts();
     // It may fail, but it writes nowhere else; and what was laid out is whole.
     if files::lay_out(&target, manifest, tar).is_ok() {
@@ -44,15 +52,24 @@ fn whole(input: &mut Input<'_>) -> Vec<u8> {
         "module": {"sha256": hex(module), "size": module.len()},
         "files": {"sha256": hex(files), "size": files.len()},
     });
-    // The input's own words go over these.
+    // The input's own words go over these; with a word of a snapshot, the files are one as well.
     if let Ok(serde_json::Value::Object(words)) = serde_json::from_slice(more) {
         for (name, value) in words {
             manifest[name] = value;
         }
     }
+    let frozen = !manifest["snapshot"].is_null();
+    let snapshot = [MAGIC, &blake3::hash(files).as_bytes()[..], files].concat();
+    if frozen {
+        manifest["snapshot"] = serde_json::json!({
+            "sha256": hex(&snapshot), "size": snapshot.len(), "env": {},
+            "module": hex(module), "files": hex(files),
+        });
+    }
     let manifest = manifest.to_string();
     let mut archive = tar::Builder::new(Vec::new());
-    for (name, bytes) in [(MANIFEST, manifest.as_bytes()), (MODULE, module), (FILES, files)] {
+    let parts = [(MANIFEST, manifest.as_bytes()), (MODULE, module), (FILES, files)];
+    for (name, bytes) in parts.into_iter().chain(frozen.then_some((SNAPSHOT, &snapshot[..]))) {
         add(&mut archive, name, bytes);
     }
     zstd::encode_all(&archive.into_inner().expect("a tar")[..], 1).expect("compressed")

@@ -9,7 +9,7 @@ pub(super) fn run(data: &[u8]) {
         0 => rest.to_vec(),
         _ => [MAGIC, &blake3::hash(rest).as_bytes()[..], rest].concat(),
     };
-    let Some(snapshot) = Snapshot::parse(&file) else { return };
+    let Ok(Some(snapshot)) = Snapshot::parse(&file) else { return };
     let length = rest.get(4..12).expect("a length").try_into().expect("8 bytes");
     assert_eq!(snapshot.bytes() as u64, u64::from_le_bytes(length));
     assert_eq!(snapshot.file_bytes(), snapshot.bytes() as u64, "pages beyond the memory's end");

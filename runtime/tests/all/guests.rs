@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A guest whose `davy_serve` has `body`; `more` adds module fields. `$read`, `$write`, `$session`,
-/// `$gateway`, `$exit` are imported, 2 pages of memory.
+/// `$gateway`, `$exit` and some of WASI are imported, 2 pages of memory.
 pub(crate) fn guest(body: &str, more: &str) -> String {
     format!(
         r#"(module
@@ -22,6 +22,9 @@ pub(crate) fn guest(body: &str, more: &str) -> String {
           (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
           (import "wasi_snapshot_preview1" "poll_oneoff"
             (func $poll (param i32 i32 i32 i32) (result i32)))
+          (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+          (import "wasi_snapshot_preview1" "clock_time_get"
+            (func $time (param i32 i64 i32) (result i32)))
           (memory (export "memory") 2)
           (global $sp (export "__stack_pointer") (mut i32) (i32.const 65536))
           (func (export "davy_abi") (result i32) i32.const 1)
@@ -65,13 +68,7 @@ impl Lab {
     }
 
     pub(crate) fn pack_bytes(&self, wasm: &[u8], abi: u32) -> PathBuf {
-        let mut files = tar::Builder::new(Vec::new());
-        let mut header = tar::Header::new_gnu();
-        header.set_size(5);
-        header.set_mode(0o644);
-        header.set_cksum();
-        files.append_data(&mut header, "lib/hello.txt", &b"hello"[..]).expect("tar");
-        let files = files.into_inner().expect("tar");
+        let files = hello();
         let path = self.folder.path().join(format!("{}-{abi}.davy", fingerprint(wasm)));
         let mut file = std::fs::File::create(&path).expect("image file");
         davy_runtime::pack(wasm, &files, abi, &mut file).expect("packed");
@@ -90,6 +87,17 @@ impl Lab {
     pub(crate) fn image_with(&self, body: &str, more: &str) -> Arc<Image> {
         self.open(&self.pack(&guest(body, more))).expect("an image")
     }
+}
+
+/// The Python files of a small guest's image.
+pub(crate) fn hello() -> Vec<u8> {
+    let mut files = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(5);
+    header.set_mode(0o644);
+    header.set_cksum();
+    files.append_data(&mut header, "lib/hello.txt", &b"hello"[..]).expect("tar");
+    files.into_inner().expect("tar")
 }
 
 fn fingerprint(bytes: &[u8]) -> String {

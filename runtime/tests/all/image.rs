@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-fn refusal(lab: &Lab, path: &Path) -> String {
+pub(crate) fn refusal(lab: &Lab, path: &Path) -> String {
     let fault = lab.open(path).expect_err("it must be refused");
     assert_eq!(fault.kind(), "image", "{fault}");
     assert!(!fault.poisons());
@@ -169,7 +169,7 @@ impl Stamped {
 }
 
 /// Writes into the file itself, and puts back the times that can be put back.
-fn overwrite(target: &Path, change: impl Fn(&mut Vec<u8>)) {
+pub(crate) fn overwrite(target: &Path, change: impl Fn(&mut Vec<u8>)) {
     // Guests that end beside the test may still have it mapped, and what is cut off would be missed.
     let mapped = || {
         let maps = std::fs::read_to_string("/proc/self/maps").expect("maps");
@@ -327,7 +327,7 @@ fn two_processes_with_one_cache_verify_and_stamp_at_once() {
 }
 
 /// As a disk fault or a copy would: a file in use is not written into.
-fn replace(target: &std::path::Path, content: &[u8]) {
+pub(crate) fn replace(target: &std::path::Path, content: &[u8]) {
     let other = target.with_extension("other");
     std::fs::write(&other, content).expect("damage");
     std::fs::rename(other, target).expect("damage");

@@ -8,6 +8,7 @@ mod hostile;
 mod image;
 mod jobs;
 mod limits;
+mod prepared;
 mod python;
 mod random_lies;
 mod sandbox;

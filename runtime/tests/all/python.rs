@@ -10,7 +10,7 @@ fn tree() -> PathBuf {
 }
 
 /// The folder that the end-to-end tests use too: compiling the image takes minutes.
-fn compiled() -> PathBuf {
+pub(crate) fn compiled() -> PathBuf {
     let davy = std::env::var_os("DAVY_CACHE")
         .map(PathBuf::from)
         .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/davy")));
@@ -19,8 +19,11 @@ fn compiled() -> PathBuf {
 
 pub(crate) fn image() -> Arc<Image> {
     let engine = Engine::new(Cache::new(compiled(), 4 << 30)).expect("engine");
-    let path = tree().join("guest-python/images/python-3.11.davy");
-    Arc::new(Image::open(&engine, &path).expect("the repository's image"))
+    Arc::new(Image::open(&engine, &path()).expect("the repository's image"))
+}
+
+pub(crate) fn path() -> PathBuf {
+    tree().join("guest-python/images/python-3.11.davy")
 }
 
 /// `scratch` becomes the guest's `/tmp`.

@@ -268,14 +268,11 @@ def native_module(spark):
 
 
 @case()
-def parquet(spark):
+def orc(spark):
     def work(_):
-        import io
+        import pyarrow.orc
 
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        pq.write_table(pa.table({"a": [1]}), io.BytesIO())
+        return pyarrow.orc
 
     return attempt(spark, work)
 

@@ -29,6 +29,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "spark.davy.outputBytes": "8m",
         "spark.davy.scratchBytes": "64m",
     },
+    # All that a sandbox can have.
+    "large": {"spark.davy.memory": "4g"},
     "deadline": {"spark.davy.deadline": "4s", "spark.davy.memory": "192m", "spark.davy.outputBytes": "8m"},
     "call_deadline": {
         "spark.davy.deadline": "0",
@@ -105,6 +107,7 @@ ARROW_MODULES = (
     "arrow_grouped",
     "pandas_map",
     "numpy_answers",
+    "parquet_files",
     "kernels",
     "worker_settings",
     "arrow_scalar",
