@@ -77,7 +77,7 @@ def _tried(spark, frame):
 
 
 # Stock says of these that it wanted an array and got one of several pieces.
-@case("large", seconds=120)
+@case("all_memory", seconds=120)
 def column_of_3_gib_of_text(spark):
     from pyspark.sql.functions import pandas_udf
 
@@ -90,7 +90,7 @@ def column_of_3_gib_of_text(spark):
     return _tried(spark, spark.range(0, 3000, 1, 1).select(work("id")))
 
 
-@case("large", seconds=120)
+@case("all_memory", seconds=120)
 def arrow_column_of_2_gib_of_text(spark):
     def work(batches):
         import pyarrow as pa
