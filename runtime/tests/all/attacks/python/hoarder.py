@@ -22,6 +22,7 @@ import uuid
 import zlib
 
 import numpy
+import pyarrow.compute
 
 _NAME = "hoard"
 _SIZES = (16, 32, 48, 200, 512, 4096, 1 << 16, 1 << 20)
@@ -122,6 +123,7 @@ def _draw():
             "normal": numpy.random.standard_normal(),
             "generator": numpy.random.default_rng().random(),
             "sequence": str(numpy.random.SeedSequence().entropy),
+            "pyarrow": pyarrow.compute.random(1)[0].as_py(),
             "uuid4": str(uuid.uuid4()),
             "uuid1": str(uuid.uuid1()),
             "urandom": os.urandom(16).hex(),
