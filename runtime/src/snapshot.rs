@@ -113,7 +113,7 @@ impl Snapshot {
         content: u64,
         stack_pointer: i32,
     ) -> Option<Snapshot> {
-        let whole = bytes <= MOST_BYTES && bytes % WASM_PAGE == 0;
+        let whole = bytes <= MOST_BYTES && bytes.is_multiple_of(WASM_PAGE);
         (whole && file.metadata().ok()?.len() == bytes as u64).then(|| Snapshot {
             file,
             bytes,

@@ -22,7 +22,7 @@ pub(crate) fn guest(body: &str, more: &str) -> String {
           (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
           (import "wasi_snapshot_preview1" "poll_oneoff"
             (func $poll (param i32 i32 i32 i32) (result i32)))
-          (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+          (import "wasi_snapshot_preview1" "random_get" (func $entropy (param i32 i32) (result i32)))
           (import "wasi_snapshot_preview1" "clock_time_get"
             (func $time (param i32 i64 i32) (result i32)))
           (memory (export "memory") 2)

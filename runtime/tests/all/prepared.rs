@@ -17,7 +17,7 @@ use std::sync::Arc;
 const PREPARE: &str = r#"(func (export "davy_prepare") (result i32)
   (drop (memory.grow (i32.const 62)))
   (i32.store8 (i32.const 3000000) (i32.add (i32.load8_u (i32.const 3000000)) (i32.const 1)))
-  (drop (call $random (i32.const 3000008) (i32.const 8)))
+  (drop (call $entropy (i32.const 3000008) (i32.const 8)))
   (drop (call $time (i32.const 0) (i64.const 1) (i32.const 3000016)))
   i32.const 0)"#;
 /// Counts its calls as well.
