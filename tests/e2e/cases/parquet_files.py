@@ -257,7 +257,7 @@ def files_of_spark(spark):
         "id", "if(id % 3 = 0, null, string(id)) s", "cast(id / 7 as decimal(20, 4)) d", "array(id, null) a",
         "map(string(id), id * 0.5D) m", "named_struct('x', id, 'y', array(named_struct('z', id))) st",
         "date_add(date'1999-12-31', int(id)) day", "timestamp_micros(id * 1234567) t", "binary(string(id)) b",
-        "timestamp_ntz'2024-02-29 01:02:03.4' ntz", "float(id) f", "byte(id) i1", "id % 2 = 0 flag",
+        "timestamp_ntz'2024-02-29 01:02:03.4' ntz", "float(id) f", "cast(id as byte) i1", "id % 2 = 0 flag",
     )  # fmt: skip
     said = []
     with tempfile.TemporaryDirectory() as folder:
