@@ -54,6 +54,9 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     # Every Arrow stream has several batches, and groups do not end where batches do.
     "small_batches": {"spark.sql.execution.arrow.maxRecordsPerBatch": "3"},
+    "arrow_cache": {
+        "spark.sql.cache.serializer": "org.apache.spark.sql.execution.columnar.ArrowCachedBatchSerializer",
+    },
     "legacy_arrow": {
         "spark.sql.legacy.execution.pythonUDF.pandas.conversion.enabled": "true",
         "spark.sql.legacy.execution.pythonUDTF.pandas.conversion.enabled": "true",
@@ -113,6 +116,7 @@ ARROW_MODULES = (
     "arrow_scalar",
     "columnar_random",
     "batches_compiled",
+    "batch_lengths",
     "rows_of_results",
     "groups_clustered",
     "grouped_random",

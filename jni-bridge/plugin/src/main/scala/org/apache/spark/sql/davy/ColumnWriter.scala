@@ -1,6 +1,9 @@
 package org.apache.spark.sql.davy
 
+import scala.jdk.CollectionConverters._
+
 import org.apache.arrow.vector._
+import org.apache.arrow.vector.complex.{ListVector, StructVector}
 import org.apache.spark.sql.catalyst.expressions.{GenericInternalRow, SpecializedGetters}
 import org.apache.spark.sql.execution.arrow.SparkFieldWriter
 import org.apache.spark.sql.vectorized.{ArrowColumnVector, ColumnVector, ColumnarBatchRow}
@@ -111,7 +114,35 @@ private[davy] final class GeneralWriter(vector: FieldVector) extends ColumnWrite
     }
   }
   override def finish(rows: Int): Unit = writer.finish()
-  override def sizeInBytes(rows: Int): Long = writer.sizeInBytes(rows)
+  override def sizeInBytes(rows: Int): Long = sizeInBytes(rows, 0, 0)
+  override def sizeInBytes(rows: Int, from: Int, mark: Long): Long = {
+    writer.settle(rows)
+    GeneralWriter.bytes(vector, from, rows)
+  }
+}
+
+private[davy] object GeneralWriter {
+
+  /** What Arrow's `getBufferSizeFor` tells of a vector of these values alone. */
+  private def bytes(vector: FieldVector, from: Int, to: Int): Long =
+    if (from == to) 0
+    else {
+      val bitmap = ColumnWriter.bitmapBytes(to - from).toLong
+      vector match {
+        case v: BaseLargeVariableWidthVector =>
+          val offsets = v.getOffsetBuffer
+          bitmap + 8L * (to - from + 1) + offsets.getLong(8L * to) - offsets.getLong(8L * from)
+        case v: BaseVariableWidthVector =>
+          bitmap + 4L * (to - from + 1) + v.getEndOffset(to - 1) - v.getStartOffset(from)
+        case v: ListVector =>
+          val values =
+            bytes(v.getDataVector, v.getElementStartIndex(from), v.getElementEndIndex(to - 1))
+          bitmap + 4L * (to - from + 1) + values
+        case v: StructVector =>
+          bitmap + v.getChildrenFromFields.asScala.map(bytes(_, from, to)).sum
+        case v => v.getBufferSizeFor(to - from).toLong
+      }
+    }
 }
 
 /** The validity bitmap: untouched until the first null. */
@@ -135,9 +166,6 @@ private[davy] final class Validity {
     val place = address + at / 8
     Platform.putByte(null, place, (Platform.getByte(null, place) | 1 << at % 8).toByte)
   }
-
-  def isNull(at: Int): Boolean =
-    nulls && (Platform.getByte(null, address + at / 8) >> at % 8 & 1) == 0
 
   def setValid(from: Int, rows: Int): Unit =
     if (nulls) (from until from + rows).foreach(setValid)
@@ -304,19 +332,16 @@ private[davy] abstract class VariableWriter(vector: BaseVariableWidthVector)
   private var capacity = 0
   private var room = 0L
   private var end = 0L
-  private var endsWithNull = false
   locate()
 
   final override def putNull(at: Int): Unit = {
     makeRoom(at)
-    endsWithNull = true
     validity.setNull(at)
     Platform.putInt(null, offsets + 4L * (at + 1), end.toInt)
   }
 
   protected final def putBytes(bytes: UTF8String, at: Int): Unit = {
     makeRoom(at)
-    endsWithNull = false
     val length = bytes.numBytes
     if (end + length > room) {
       // Throws where more than 2^31 bytes would be needed, as it does for Spark.
@@ -348,10 +373,7 @@ private[davy] abstract class VariableWriter(vector: BaseVariableWidthVector)
     i
   }
 
-  final override def truncate(rows: Int): Unit = {
-    end = Platform.getInt(null, offsets + 4L * rows).toLong
-    endsWithNull = rows > 0 && validity.isNull(rows - 1)
-  }
+  final override def truncate(rows: Int): Unit = end = endOf(rows)
 
   final override def finish(rows: Int): Unit = {
     validity.finish(rows)
@@ -360,31 +382,21 @@ private[davy] abstract class VariableWriter(vector: BaseVariableWidthVector)
   }
 
   final override def sizeUpTo(rows: Int): Long =
-    if (rows == 0) 0
-    else {
-      val values =
-        if (validity.isNull(rows - 1)) 0 else Platform.getInt(null, offsets + 4L * rows).toLong
-      sizeAtLeast(rows) + values
-    }
+    if (rows == 0) 0 else sizeAtLeast(rows) + endOf(rows)
+
+  private def endOf(rows: Int): Long = Platform.getInt(null, offsets + 4L * rows).toLong
 
   final override def sizeAtMost(rows: Int): Long = sizeAtLeast(rows) + end
 
   final override def sizeAtLeast(rows: Int): Long =
     if (rows == 0) 0 else ColumnWriter.bitmapBytes(rows) + 4L * (rows + 1)
 
-  /** Spark's writer leaves the offset after a null for later, and reads a 0 there. */
-  final override def sizeInBytes(rows: Int): Long =
-    if (rows == 0) 0
-    else ColumnWriter.bitmapBytes(rows) + 4L * (rows + 1) + (if (endsWithNull) 0 else end)
+  final override def sizeInBytes(rows: Int): Long = if (rows == 0) 0 else sizeAtLeast(rows) + end
 
   final override def mark(from: Int): Long = end
 
-  final override def sizeInBytes(rows: Int, from: Int, mark: Long): Long = {
-    val own = rows - from
-    if (own == 0) 0
-    else
-      ColumnWriter.bitmapBytes(own) + 4L * (own + 1) + (if (endsWithNull) 0 else end - mark)
-  }
+  final override def sizeInBytes(rows: Int, from: Int, mark: Long): Long =
+    if (rows == from) 0 else sizeAtLeast(rows - from) + end - mark
 
   private def makeRoom(at: Int): Unit = if (at >= capacity) {
     vector.reallocValidityAndOffsetBuffers()

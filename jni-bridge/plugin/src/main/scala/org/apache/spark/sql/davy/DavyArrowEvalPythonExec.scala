@@ -17,12 +17,15 @@ import org.apache.spark.sql.vectorized.ColumnarBatch
 /**
  * Scalar pandas and Arrow functions, and plain ones that Spark sends as Arrow, through linear
  * memory. The child's columns stay in host memory and are joined to the results as they are.
+ *
+ * @param ofColumns whether Spark's node would take its child's columns instead of rows
  */
 case class DavyArrowEvalPythonExec(
     udfs: Seq[PythonUDF],
     resultAttrs: Seq[Attribute],
     child: SparkPlan,
     evalType: Int,
+    ofColumns: Boolean,
     settings: StockSettings
 ) extends UnaryExecNode
     with ColumnarPythonExec {
@@ -38,6 +41,7 @@ case class DavyArrowEvalPythonExec(
       output,
       settings.copy(metrics = pythonMetrics),
       limits,
+      ofColumns,
       ColumnMetrics(metrics)
     )
     GatherExec.batches(child, stage).mapPartitionsInternal(stage.run)
@@ -54,6 +58,7 @@ private[davy] final case class ScalarStage(
     output: Seq[Attribute],
     settings: StockSettings,
     limits: BatchLimits,
+    override val ofColumns: Boolean,
     metrics: ColumnMetrics
 ) extends BatchStage {
   private val places = ArgumentPlaces(ScalarStage.inputs(udfs), childOutput)
@@ -88,7 +93,8 @@ private[davy] final case class ScalarStage(
     )
     val all = Iterator.single(Group(Seq(batches)))
     def results = runner.results(all, context)
-    new JoinedBatches(results, sent, own, ScalarStage.types(output.drop(own)), allocator, context)
+    val types = ScalarStage.types(output.drop(own))
+    new JoinedBatches(results, sent, own, types, allocator, context, ofColumns)
   }
 }
 

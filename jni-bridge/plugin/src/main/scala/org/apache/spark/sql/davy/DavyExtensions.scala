@@ -58,31 +58,36 @@ object DavyColumnarRule extends ColumnarRule {
   override def preColumnarTransitions: Rule[SparkPlan] = plan => {
     if (!SQLConf.get.getConfString(Key, "true").toBoolean) plan
     else
-      // From the leaves: what is left below its reason is not looked at again.
-      plan.transformUp {
-        case node: ArrowEvalPythonExec => served(node, scalar(node))
-        case node: MapInPandasExec     =>
-          served(node, map(node, node.func, SQL_MAP_PANDAS_ITER_UDF, node.isBarrier, node.profile))
-        case node: MapInArrowExec =>
-          served(node, map(node, node.func, SQL_MAP_ARROW_ITER_UDF, node.isBarrier, node.profile))
-        case node: FlatMapGroupsInPandasExec =>
-          served(node, groups(node, node.func, node.groupingAttributes, struct = false))
-        case node: FlatMapGroupsInArrowExec =>
-          served(node, groups(node, node.func, node.groupingAttributes, struct = true))
-        case node: FlatMapCoGroupsInPandasExec =>
-          served(node, cogroups(node, node.func, node.leftGroup, node.rightGroup))
-        case node: FlatMapCoGroupsInArrowExec =>
-          served(node, cogroups(node, node.func, node.leftGroup, node.rightGroup))
-        case node: ArrowEvalPythonUDTFExec                    => served(node, udtf(node))
-        case node if node.getClass.getSimpleName == Aggregate => served(node, aggregate(node))
-        case node if node.getClass.getSimpleName == Window    => served(node, window(node))
-        case node if Older(node.getClass.getSimpleName) => served(node, version().map(_ => node))
-        case node if Stateful(node.getClass.getSimpleName) =>
-          served(node, Left("state, which the function asks Spark for between its rows"))
-        case scan: DataSourceV2ScanExecBase if scan.scan.getClass.getSimpleName == "PythonScan" =>
-          served(scan, Left("a Python data source, which has no batches to send"))
-      }
+      replaced(plan)
   }
+
+  /** From the leaves: what is left below its reason is not looked at again. */
+  private def replaced(stock: SparkPlan): SparkPlan =
+    stock.mapChildren(replaced) match {
+      // Spark's child decides: ours give columns where Spark's give rows.
+      case node: ArrowEvalPythonExec => served(node, scalar(node, stock.supportsColumnar))
+      case node: MapInPandasExec     =>
+        served(node, map(node, node.func, SQL_MAP_PANDAS_ITER_UDF, node.isBarrier, node.profile))
+      case node: MapInArrowExec =>
+        served(node, map(node, node.func, SQL_MAP_ARROW_ITER_UDF, node.isBarrier, node.profile))
+      case node: FlatMapGroupsInPandasExec =>
+        served(node, groups(node, node.func, node.groupingAttributes, struct = false))
+      case node: FlatMapGroupsInArrowExec =>
+        served(node, groups(node, node.func, node.groupingAttributes, struct = true))
+      case node: FlatMapCoGroupsInPandasExec =>
+        served(node, cogroups(node, node.func, node.leftGroup, node.rightGroup))
+      case node: FlatMapCoGroupsInArrowExec =>
+        served(node, cogroups(node, node.func, node.leftGroup, node.rightGroup))
+      case node: ArrowEvalPythonUDTFExec                    => served(node, udtf(node))
+      case node if node.getClass.getSimpleName == Aggregate => served(node, aggregate(node))
+      case node if node.getClass.getSimpleName == Window    => served(node, window(node))
+      case node if Older(node.getClass.getSimpleName) => served(node, version().map(_ => node))
+      case node if Stateful(node.getClass.getSimpleName) =>
+        served(node, Left("state, which the function asks Spark for between its rows"))
+      case scan: DataSourceV2ScanExecBase if scan.scan.getClass.getSimpleName == "PythonScan" =>
+        served(scan, Left("a Python data source, which has no batches to send"))
+      case node => node
+    }
 
   /** Spark has wrapped children that give rows: Davy's nodes take them as they are. */
   override def postColumnarTransitions: Rule[SparkPlan] = plan =>
@@ -97,10 +102,18 @@ object DavyColumnarRule extends ColumnarRule {
     case Right(node) =>
       node.copyTagsFrom(stock)
       node
-    case Left(reason) => DavyByteChannelExec(reason, stock)
+    case Left(reason) => DavyByteChannelExec(reason, stock.mapChildren(rowsOfOurs))
   }
 
-  private def scalar(node: ArrowEvalPythonExec): Either[String, SparkPlan] =
+  /** Our columns are valid until the next batch is asked for; Spark's node would keep them. */
+  private def rowsOfOurs(child: SparkPlan): SparkPlan =
+    if (child.supportsColumnar && child.exists(_.isInstanceOf[ColumnarPythonExec])) DavyRowsExec(child)
+    else child
+
+  private def scalar(
+      node: ArrowEvalPythonExec,
+      ofColumns: Boolean
+  ): Either[String, SparkPlan] =
     for {
       _ <- check(Scalar(node.evalType), s"the kind ${node.evalType}")
       _ <- common(node.child, Ungrouped)
@@ -110,7 +123,14 @@ object DavyColumnarRule extends ColumnarRule {
       _ <- types("a result", node.resultAttrs.map(_.dataType))
     } yield {
       val settings = StockSettings.of(node, node.evalType, node.conf, Map.empty)
-      DavyArrowEvalPythonExec(node.udfs, node.resultAttrs, node.child, node.evalType, settings)
+      DavyArrowEvalPythonExec(
+        node.udfs,
+        node.resultAttrs,
+        node.child,
+        node.evalType,
+        ofColumns,
+        settings
+      )
     }
 
   private def map(

@@ -23,6 +23,9 @@ private[davy] trait Gathering extends Serializable {
   /** Whether several of Spark's batches may become one here, if they are small. */
   def together: Boolean = false
 
+  /** Whether Spark takes the child's columns as they are, instead of rows. */
+  def ofColumns: Boolean = false
+
   /** The batches' columns. Asked for in the task. */
   def shape: BatchShape
 }
@@ -106,7 +109,8 @@ private[davy] object GatherExec {
     val compiled = child.conf.wholeStageEnabled &&
       stage.computed.forall(compiles) &&
       child.output.length + stage.computed.length <= child.conf.wholeStageMaxNumFields
-    if (ColumnBatches.serve(child, stage)) ColumnBatches.of(child, stage)
+    if (stage.ofColumns) WholeBatches.of(child, stage)
+    else if (ColumnBatches.serve(child, stage)) ColumnBatches.of(child, stage)
     else if (compiled) fused(child, stage).execute().map(_.asInstanceOf[BatchRow].claim())
     else rowByRow(ChildRows.of(child), stage)
   }
@@ -126,15 +130,17 @@ private[davy] object GatherExec {
   private def rowByRow(rows: RDD[InternalRow], stage: Gathering): RDD[InputBatch] =
     rows.mapPartitionsInternal { rows =>
       val context = TaskContext.get()
-      val extra =
-        if (stage.computed.isEmpty) identity[InternalRow] _
-        else {
-          val projection = MutableProjection.create(stage.computed, stage.childOutput)
-          projection.initialize(context.partitionId())
-          projection.target(new SpecificInternalRow(stage.computed.map(_.dataType)))
-        }
-      val allocator = BatchMemory.allocator(context)
+      val (extra, allocator) = (computing(stage, context), BatchMemory.allocator(context))
       new InputBatches(rows, stage.shape, extra, stage.limits, allocator, together = stage.together)
+    }
+
+  /** What computes, row by row, the columns that are not the row's own. */
+  def computing(stage: Gathering, context: TaskContext): InternalRow => InternalRow =
+    if (stage.computed.isEmpty) identity
+    else {
+      val projection = MutableProjection.create(stage.computed, stage.childOutput)
+      projection.initialize(context.partitionId())
+      projection.target(new SpecificInternalRow(stage.computed.map(_.dataType)))
     }
 
   /** As Spark asks before it compiles an operator. */

@@ -31,8 +31,7 @@ private[davy] final class GroupTable(
 
   /** Each group has rows. */
   def groups(all: Iterator[Iterator[InternalRow]]): Iterator[Input] =
-    if (PackedGroups.serve(limits)) new PackedGroups(all, shape, limits, allocator)
-    else all.map(rows => Group(Seq(batches(rows))))
+    new PackedGroups(all, shape, limits, allocator)
 
   /** @param evenEmpty whether a group without rows has a batch, too */
   def batches(rows: Iterator[InternalRow], evenEmpty: Boolean = false): Iterator[InputBatch] =

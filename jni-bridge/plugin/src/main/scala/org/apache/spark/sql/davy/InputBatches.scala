@@ -10,11 +10,13 @@ import org.apache.spark.sql.vectorized.ColumnarBatch
  * Columns of some rows, in host memory.
  *
  * @param each rows of each batch that Spark would have made of them, but for the last
+ * @param kept whether Spark would keep these columns together up to its results, see [[WholeBatches]]
  */
 private[davy] final class InputBatch(
     val columns: Array[FieldVector],
     val rows: Int,
-    each: Int = Int.MaxValue
+    each: Int = Int.MaxValue,
+    val kept: Boolean = false
 ) {
 
   /** Rows of each batch that Spark would have made of them. */
@@ -135,6 +137,19 @@ private[davy] final class BatchFiller(
     added
   }
 
+  /** Adds all rows of columns, wherever Spark would end a batch of rows. */
+  def addWhole(columns: ColumnarBatch): Unit = {
+    val rows = columns.numRows
+    (0 until shape.own).foreach(i => writers(i).copy(columns.column(i), 0, rows, n))
+    if (writers.length > shape.own) (0 until rows).foreach { row =>
+      val computed = extra(columns.getRow(row))
+      (shape.own until writers.length).foreach(i =>
+        writers(i).write(computed, i - shape.own, n + row)
+      )
+    }
+    n += rows
+  }
+
   /** Bytes so far, of the columns that count. */
   def bytes: Long = sum(_.sizeInBytes(n))
 
@@ -147,9 +162,14 @@ private[davy] final class BatchFiller(
     n - from
   }
 
-  def finish(): InputBatch = {
+  def finish(): InputBatch = finish(bound, kept = false)
+
+  /** As one of Spark's batches, see [[addWhole]]. */
+  def finishWhole(kept: Boolean): InputBatch = finish(Int.MaxValue, kept)
+
+  private def finish(each: Int, kept: Boolean): InputBatch = {
     writers.foreach(_.finish(n))
-    new InputBatch(vectors, n, bound)
+    new InputBatch(vectors, n, each, kept)
   }
 
   def close(): Unit = vectors.filter(_ != null).foreach(_.close())

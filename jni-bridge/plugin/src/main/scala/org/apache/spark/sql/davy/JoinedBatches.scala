@@ -19,6 +19,7 @@ import org.apache.spark.sql.vectorized.{ColumnVector, ColumnarBatch}
  * @param compute begins the run
  * @param sent the input, in the order in which the guest got it
  * @param own columns of the input that are kept
+ * @param ofColumns whether Spark's node would take columns, too
  */
 private[davy] final class JoinedBatches(
     compute: => Iterator[OutputBatch],
@@ -26,7 +27,8 @@ private[davy] final class JoinedBatches(
     own: Int,
     types: Seq[DataType],
     allocator: BufferAllocator,
-    context: TaskContext
+    context: TaskContext,
+    ofColumns: Boolean
 ) extends Iterator[ColumnarBatch] {
 
   private lazy val results = compute
@@ -75,7 +77,7 @@ private[davy] final class JoinedBatches(
           result.columns.map(c => slice(c.getValueVector, resultAt, n))
     inputAt += n
     resultAt += n
-    new ColumnarBatch(columns, n)
+    if (ofColumns) new ColumnsOfColumns(columns, n, input.kept) else new ColumnarBatch(columns, n)
   }
 
   private def slice(vector: ValueVector, from: Int, rows: Int): ColumnVector = {

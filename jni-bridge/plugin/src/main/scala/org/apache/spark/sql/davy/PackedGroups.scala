@@ -49,10 +49,4 @@ private[davy] object PackedGroups {
 
   /** Bytes after which a pack is full. */
   val Enough: Long = 256 << 10
-
-  /**
-   * Not where the user wants batches about as small as packs: within one, sizes of nested values
-   * are known to some bytes only.
-   */
-  def serve(limits: BatchLimits): Boolean = limits.bytes >= 16 * Enough
 }

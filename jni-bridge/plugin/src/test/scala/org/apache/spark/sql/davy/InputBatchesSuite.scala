@@ -265,10 +265,9 @@ class InputBatchesSuite extends munit.FunSuite {
       val root = VectorSchemaRoot.create(arrow(s), a)
       val writer = ArrowWriter.create(root)
       var n = 0
-      def bytes = root.getFieldVectors.asScala.map(_.getBufferSizeFor(n)).sum
       while (
         n < left.length && (limits.rows <= 0 || n < limits.rows) &&
-        (limits.bytes >= Int.MaxValue || bytes < limits.bytes)
+        (limits.bytes >= Int.MaxValue || writer.sizeInBytes() < limits.bytes)
       ) {
         writer.write(left(n))
         n += 1
@@ -327,11 +326,11 @@ class InputBatchesSuite extends munit.FunSuite {
     }
   }
 
-  // Nested values are left out where bytes count: those of a slice are known to a few only.
   for {
     (columns, limit, rowsAtMost, packed) <- Seq(
       (makers.indices, BatchLimits(7, Long.MaxValue), 20, 1),
       (Seq(3, 4, 6, 7, 8), BatchLimits(0, 300), 40, 1),
+      (makers.indices, BatchLimits(0, 1000), 40, 1),
       (Seq(4), BatchLimits(500, Long.MaxValue), 6000, 2)
     )
   } test(s"groups in packs are cut where each would be by itself: $limit, columns $columns") {

@@ -9,5 +9,7 @@ private[sql] final class SparkFieldWriter(vector: FieldVector) {
 
   def write(row: SpecializedGetters, ordinal: Int): Unit = writer.write(row, ordinal)
   def finish(): Unit = writer.finish()
-  def sizeInBytes(rows: Int): Long = vector.getBufferSizeFor(rows).toLong
+
+  /** Writes what nulls left out so far (offsets), as Spark does before it asks for sizes. */
+  def settle(rows: Int): Unit = vector.setValueCount(rows)
 }
