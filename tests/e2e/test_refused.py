@@ -111,7 +111,7 @@ SAID = {
     ),
     "kernels_refused.repeated_text": MEMORY,
     "kernels_refused.joined_text": MEMORY,
-    "kernels_refused.replaced_text": MEMORY,
+    "kernels_refused.replaced_text": OUT_OF_MEMORY,
     "kernels_refused.text_of_3_gib": PIECE,
     "kernels_refused.text_of_8_gib": PIECE,
     "kernels_refused.list_of_4_gib": PIECE,

@@ -117,6 +117,7 @@ ARROW_MODULES = (
     "columnar_random",
     "batches_compiled",
     "batch_lengths",
+    "left_above",
     "rows_of_results",
     "groups_clustered",
     "grouped_random",

@@ -81,7 +81,7 @@ object DavyColumnarRule extends ColumnarRule {
       case node: ArrowEvalPythonUDTFExec                    => served(node, udtf(node))
       case node if node.getClass.getSimpleName == Aggregate => served(node, aggregate(node))
       case node if node.getClass.getSimpleName == Window    => served(node, window(node))
-      case node if Older(node.getClass.getSimpleName) => served(node, version().map(_ => node))
+      case node if Older(node.getClass.getSimpleName)    => served(node, version().map(_ => node))
       case node if Stateful(node.getClass.getSimpleName) =>
         served(node, Left("state, which the function asks Spark for between its rows"))
       case scan: DataSourceV2ScanExecBase if scan.scan.getClass.getSimpleName == "PythonScan" =>
@@ -107,7 +107,8 @@ object DavyColumnarRule extends ColumnarRule {
 
   /** Our columns are valid until the next batch is asked for; Spark's node would keep them. */
   private def rowsOfOurs(child: SparkPlan): SparkPlan =
-    if (child.supportsColumnar && child.exists(_.isInstanceOf[ColumnarPythonExec])) DavyRowsExec(child)
+    if (child.supportsColumnar && child.exists(_.isInstanceOf[ColumnarPythonExec]))
+      DavyRowsExec(child)
     else child
 
   private def scalar(
