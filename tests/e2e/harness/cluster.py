@@ -28,8 +28,11 @@ def _wait_for(log: pathlib.Path, words: str, process, seconds=60) -> None:
 
 
 @contextlib.contextmanager
-def standalone(version: str, folder: pathlib.Path, workers: int = 2, env: dict | None = None):
-    """Yields the master's URL; every JVM is gone when the block ends."""
+def standalone(version: str, folder: pathlib.Path, workers: int = 2, env: dict | None = None, apart: bool = False):
+    """Yields the master's URL; every JVM is gone when the block ends.
+
+    `apart`: each worker has a host of its own, as speculation wants it.
+    """
     home = venv(f"spark-{version}")
     spark = home / "lib/python3.11/site-packages/pyspark"
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,8 +73,9 @@ def standalone(version: str, folder: pathlib.Path, workers: int = 2, env: dict |
         for n in range(workers):
             work = folder / f"worker{n}"
             work.mkdir(exist_ok=True)
+            host = f"127.0.0.{1 + n * apart}"
             worker = start(
-                f"worker{n}", f"{deploy}.worker.Worker", "--host", "127.0.0.1", "--cores", "1", "--memory", "2g",
+                f"worker{n}", f"{deploy}.worker.Worker", "--host", host, "--cores", "1", "--memory", "2g",
                 "--webui-port", "0", "--work-dir", str(work), url,
             )  # fmt: skip
             _wait_for(worker[1], "Successfully registered with master", worker[0])
