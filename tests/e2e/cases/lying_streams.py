@@ -101,3 +101,37 @@ def lies_in_a_stream_of_results(spark):
 
 def _plus_one(v):
     return v + 1
+
+
+def _frame(*words):
+    """Writes to the worker's own output, as code can that looks for it."""
+
+    def work(_):
+        import struct
+        import sys
+
+        frame = sys._getframe()
+        while "outfile" not in frame.f_locals:
+            frame = frame.f_back
+        out = frame.f_locals["outfile"]
+        out.write(struct.pack(f"!{len(words)}i", *words))
+        out.flush()
+        return 1
+
+    return work
+
+
+@case("no_reuse")
+def lengths_of_frames(spark):
+    """A length that is only said: of an exception, of a result, and less than nothing."""
+    from harness.outcome import error
+
+    most = 2**31 - 1
+    said = []
+    for words in ((-2, most), (most,), (-2, -5)):
+        try:
+            said.append(spark.sparkContext.parallelize(range(3), 1).map(_frame(*words)).collect())
+        except Exception as raised:
+            said.append(error(raised)["message"])
+    alive = spark.sparkContext.parallelize(range(4), 2).map(lambda n: n + 1).sum() == 10
+    return {"said": " | ".join(str(s).strip().splitlines()[-1] for s in said), "alive": alive}

@@ -1,6 +1,7 @@
 package org.apache.spark.davy
 
-import java.util.function.{BooleanSupplier, Consumer, Function => JavaFunction}
+import java.io.DataInputStream
+import java.util.function.{BiFunction, BooleanSupplier, Consumer, Function => JavaFunction}
 import scala.jdk.CollectionConverters._
 import scala.util.control.NonFatal
 
@@ -12,7 +13,7 @@ import org.slf4j.LoggerFactory
 
 /**
  * Closes the ways by which Spark starts Python processes without asking its SparkEnv, and looks at
- * what Arrow streams say of text. Methods get a first line or a last one, before their classes are
+ * what Arrow streams say of text and frames of their length. Methods get a first line or a last one, before their classes are
  * loaded; where Davy is not installed in the current SparkEnv they do what they always did.
  */
 private[spark] object SparkPatch {
@@ -24,6 +25,7 @@ private[spark] object SparkPatch {
    * @param neighbour a class of the same package, to define the patched one beside
    * @param hookType of the static field that the line asks
    * @param last whether the line is the last one, not the first
+   * @param parameters how many the method has, where others have its name
    */
   private case class Patch(
       target: String,
@@ -32,7 +34,8 @@ private[spark] object SparkPatch {
       hookType: String,
       line: String,
       hook: AnyRef,
-      last: Boolean = false
+      last: Boolean = false,
+      parameters: Option[Int] = None
   )
 
   private val Field = "davyHook"
@@ -85,6 +88,24 @@ private[spark] object SparkPatch {
         override def getAsBoolean: Boolean = DavyWorkers.of(SparkEnv.get).isDefined
       }
     ),
+    // Exceptions and pickled rows, of a length that the guest says.
+    Patch(
+      Python + "PythonWorkerUtils$",
+      "readBytes",
+      Python + "SpecialLengths",
+      "java.util.function.BiFunction",
+      """{
+        if (davyHook != null) {
+          Object bytes = davyHook.apply(Integer.valueOf($1), $2);
+          if (bytes != null) { return (byte[]) bytes; }
+        }
+      }""",
+      new BiFunction[Integer, DataInputStream, Array[Byte]] {
+        override def apply(length: Integer, from: DataInputStream): Array[Byte] =
+          if (DavyWorkers.of(SparkEnv.get).isDefined) FrameBytes.read(length, from).orNull else null
+      },
+      parameters = Some(2)
+    ),
     // Batches of streams on the byte channel.
     Patch(
       Arrow + "ArrowReader",
@@ -122,8 +143,8 @@ private[spark] object SparkPatch {
       case e @ (NonFatal(_) | _: LinkageError) =>
         log.error(s"Davy cannot patch ${patch.target}.${patch.method}", e)
         Some(
-          s"Davy cannot change what makes Spark start Python processes or believe their Arrow " +
-            s"streams (${patch.method} of ${patch.target}), because this JVM ran Python work without Davy before. Start the " +
+          s"Davy cannot change what makes Spark start Python processes or believe what they " +
+            s"say (${patch.method} of ${patch.target}), because this JVM ran Python work without Davy before. Start the " +
             "application in a new JVM."
         )
     }
@@ -133,7 +154,10 @@ private[spark] object SparkPatch {
     pool.appendClassPath(new LoaderClassPath(loader))
     val target = pool.get(patch.target)
     target.addField(CtField.make(s"public static volatile ${patch.hookType} $Field;", target))
-    target.getDeclaredMethods(patch.method).foreach { method =>
+    val methods = target
+      .getDeclaredMethods(patch.method)
+      .filter(m => patch.parameters.forall(_ == m.getParameterTypes.length))
+    methods.foreach { method =>
       if (patch.last) method.insertAfter(patch.line) else method.insertBefore(patch.line)
     }
     target.toClass(load(patch.neighbour))
