@@ -318,30 +318,6 @@ def feature_memory_error():
     assert len(bytes(1 << 20)) == 1 << 20  # and the interpreter goes on
 
 
-def feature_memory_error_of_frames():
-    """A recursion without end meets the memory limit, and not an error that nobody set (patches/3.11/0005)."""
-    import sys
-
-    def down(n):
-        return down(n + 1)
-
-    def down_with_default(n, more=1):
-        return down_with_default(n + more)
-
-    class Down:
-        def __getitem__(self, n):
-            return self[n + 1]
-
-    old = sys.getrecursionlimit()
-    sys.setrecursionlimit(10**8)
-    try:
-        for attempt in (down, down_with_default, Down().__getitem__):
-            _expect(MemoryError, lambda attempt=attempt: attempt(0))
-    finally:
-        sys.setrecursionlimit(old)
-    assert len(bytes(1 << 20)) == 1 << 20
-
-
 def feature_random_is_seeded():
     import os
     import random

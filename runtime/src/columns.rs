@@ -157,11 +157,8 @@ pub(crate) fn read(
         column.validate(field.data_type(), &region, &buffers, &mut nodes)?;
     }
     let buffers = drop_full_bitmaps(&columns, &nodes, buffers);
-    let spent = Spent {
-        copying_out: copied - began,
-        validating: copied.elapsed(),
-        ..Spent::default()
-    };
+    let spent =
+        Spent { copying_out: copied - began, validating: copied.elapsed(), ..Spent::default() };
     Ok(OutputBatch { rows, region, nodes, buffers, spent })
 }
 

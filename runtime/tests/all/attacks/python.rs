@@ -351,7 +351,17 @@ fn deeper_and_deeper() {
         (
             "recursion in Python, without its limit",
             script(&[depth, "def f(n): return [f(n + 1)]\nf(0)"]),
-            SaysNoMore("SystemError: error return without exception set"),
+            SaysNoMore("MemoryError: "),
+        ),
+        (
+            "the same by an argument's default",
+            script(&[depth, "def f(n, more=1): return f(n + more)\nf(0)"]),
+            SaysNoMore("MemoryError: "),
+        ),
+        (
+            "the same by subscripts",
+            script(&[depth, "class A:\n  def __getitem__(self, n): return self[n + 1]\nA()[0]"]),
+            SaysNoMore("MemoryError: "),
         ),
         (
             "recursion by a method of the interpreter's",
