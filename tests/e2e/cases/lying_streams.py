@@ -134,4 +134,4 @@ def lengths_of_frames(spark):
         except Exception as raised:
             said.append(error(raised)["message"])
     alive = spark.sparkContext.parallelize(range(4), 2).map(lambda n: n + 1).sum() == 10
-    return {"said": " | ".join(str(s).strip().splitlines()[-1] for s in said), "alive": alive}
+    return {"said": " | ".join(str(s).rsplit("DavyException: ", 1)[-1].splitlines()[0] for s in said), "alive": alive}

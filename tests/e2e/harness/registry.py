@@ -30,7 +30,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "spark.davy.scratchBytes": "64m",
     },
     # All that a sandbox can have.
-    "all_memory": {"spark.davy.memory": "4g"},
+    "all_memory": {"spark.davy.memory": "4194240k"},
     "deadline": {"spark.davy.deadline": "4s", "spark.davy.memory": "192m", "spark.davy.outputBytes": "8m"},
     "call_deadline": {
         "spark.davy.deadline": "0",
