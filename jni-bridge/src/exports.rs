@@ -309,9 +309,8 @@ fn engine_stats() -> serde_json::Value {
     let snapshots: Vec<_> = IMAGES.all().iter().map(|image| image.snapshot_figures()).collect();
     let sum = |of: fn(&SnapshotFigures) -> u64| snapshots.iter().map(of).sum::<u64>();
     let given = sandboxes.iter().map(|sandbox| sandbox.channels().batches_given());
-    let (batches, batch_bytes) = given.fold(batches::live(), |(count, bytes), (more, their)| {
-        (count + more, bytes + their)
-    });
+    let (batches, batch_bytes) =
+        given.fold(batches::live(), |(count, bytes), (more, their)| (count + more, bytes + their));
     serde_json::json!({
         "images": snapshots.len(),
         "sandboxes": sandboxes.len(),

@@ -1,4 +1,4 @@
-"""Guests that loop for ever: one attempt killed, a stage cancelled, the loser of a speculation, the application's end."""
+"""Guests that loop for ever: one attempt killed, a stage cancelled, a lost speculation, the application's end."""
 
 from __future__ import annotations
 

@@ -103,9 +103,9 @@ def functions(frame):
         "beside two": lambda: told(beside(same("id"), arrow_length("m")).select("*", length("n").alias("o")), "o"),
         "two tables": lambda: told(frame.union(frame).select(length("id").alias("n"))),
         "limited": lambda: told(frame.limit(150).select(length("id").alias("n"))),
-        "plain": lambda: frame.select(udf(lambda n: n + 1, "long", useArrow=True)("id").alias("n")).agg(
-            {"n": "sum"}
-        ).collect(),
+        "plain": lambda: (
+            frame.select(udf(lambda n: n + 1, "long", useArrow=True)("id").alias("n")).agg({"n": "sum"}).collect()
+        ),
     }
 
 

@@ -1,4 +1,4 @@
-"""Functions that keep the byte channel, over functions whose results Davy has as columns: they are read once, in time."""
+"""Functions that keep the byte channel, over functions whose results Davy has as columns: these are read in time."""
 
 import pandas as pd
 import pyarrow as pa
