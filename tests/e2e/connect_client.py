@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 import tempfile
 
@@ -137,6 +138,30 @@ def artifact(session, word):
     return tell
 
 
+def brought_along():
+    """An archive and a file, which reach the tasks of their session."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.makedirs(os.path.join(folder, "kit/inner"))
+        for name, text in (("kit/inner/word.txt", "wörd"), ("notes.txt", "nôtes")):
+            with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+                file.write(text)
+        kit = shutil.make_archive(os.path.join(folder, "kit"), "zip", os.path.join(folder, "kit"))
+        spark.addArtifacts(f"{kit}#davy_kit", archive=True)
+        spark.addArtifacts(os.path.join(folder, "notes.txt"), file=True)
+
+    @pandas_udf("string")
+    def tell(v: pd.Series) -> pd.Series:
+        from pyspark import SparkFiles
+
+        words = []
+        for name in ("davy_kit/inner/word.txt", "notes.txt"):
+            with open(os.path.join(SparkFiles.getRootDirectory(), name), encoding="utf-8") as file:
+                words.append(file.read())
+        return v.map(lambda n: f"{n} {words}")
+
+    return rows(numbers.limit(3).select(tell("id")))
+
+
 def two_sessions():
     other = spark.newSession()
     ours, theirs = artifact(spark, "ours"), artifact(other, "theirs")
@@ -172,6 +197,7 @@ JOBS = {
     "cached, joined, adaptive": cached,
     "codegen off": codegen_off,
     "two sessions": two_sessions,
+    "an archive and a file": brought_along,
     "an error": fails,
     "an exit": exits,
 }

@@ -69,5 +69,6 @@ def test_clients_get_the_same_answers(tmp_path):
     for node, ours, stocks in zip(NODES, davy["plans"], stock["plans"], strict=True):
         assert node in ours and "Davy" not in stocks
     assert stock["jobs"]["two sessions"] == [["ours"], ["theirs"], ["ours"]]
+    assert all("['wörd', 'nôtes']" in row for row in stock["jobs"]["an archive and a file"])
     for name, expected in stock["jobs"].items():
         assert davy["jobs"][name] == expected, name
