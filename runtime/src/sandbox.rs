@@ -81,10 +81,10 @@ pub struct SandboxStats {
     pub bytes_in: u64,
     /// Bytes the guest wrote.
     pub bytes_out: u64,
-    /// Time in which batches were copied into linear memory, microseconds.
-    pub copy_in_us: u64,
-    /// Time in which batches were copied out of it, microseconds.
-    pub copy_out_us: u64,
+    /// Time in which batches were copied into linear memory, nanoseconds.
+    pub copy_in_ns: u64,
+    /// Time in which batches were copied out of it, nanoseconds.
+    pub copy_out_ns: u64,
     /// Time in which batches of the guest's were validated, microseconds.
     pub validate_us: u64,
 }
@@ -182,6 +182,7 @@ impl Sandbox {
     pub fn stats(&self) -> SandboxStats {
         let load = |n: &AtomicU64| n.load(Ordering::Relaxed);
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let spent = self.channels.spent();
         let ended_by_limit = matches!(self.outcome(), Some(Err(Fault::Limit(_))));
         SandboxStats {
@@ -195,8 +196,8 @@ impl Sandbox {
             job_snapshot: self.channels.job_outcome(),
             bytes_in: self.channels.bytes_in(),
             bytes_out: self.channels.bytes_out(),
-            copy_in_us: micros(spent.copying_in),
-            copy_out_us: micros(spent.copying_out),
+            copy_in_ns: nanos(spent.copying_in),
+            copy_out_ns: nanos(spent.copying_out),
             validate_us: micros(spent.validating),
         }
     }

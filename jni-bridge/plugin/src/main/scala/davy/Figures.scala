@@ -3,12 +3,13 @@ package davy
 import com.fasterxml.jackson.databind.ObjectMapper
 
 /**
- * What a sandbox has used so far. Times are in microseconds.
+ * What a sandbox has used so far. Times are in microseconds, unless said otherwise.
  *
  * @param memory bytes of linear memory; it never shrinks
  * @param cpu CPU time of the guest's thread, with that of host calls
- * @param copyIn time in which Arrow batches were copied into linear memory
- * @param copyOut time in which Arrow batches were copied out of it
+ * @param copyIn nanoseconds in which Arrow batches were copied into linear memory: small ones take less
+ *   than a microsecond
+ * @param copyOut nanoseconds in which Arrow batches were copied out of it
  * @param validate time in which Arrow batches of the guest's were validated
  * @param start from the start until the worker could take its first byte; 0 before
  * @param limits how often a limit was met
@@ -43,8 +44,8 @@ object Figures {
     Figures(
       number("memory_bytes"),
       number("cpu_us"),
-      number("copy_in_us"),
-      number("copy_out_us"),
+      number("copy_in_ns"),
+      number("copy_out_ns"),
       number("validate_us"),
       number("start_us"),
       number("limits_met"),

@@ -14,14 +14,13 @@ private[spark] object FrameBytes {
   /** Up to this many are Spark's to read. */
   private val Small = 1 << 20
 
-  /** None for a short frame. A long one is read as it comes: what was only said takes no memory. */
+  /** None for a short frame, and a length that is none: Spark has its words for it. A long one is read as it comes: what was only said takes no memory. */
   def read(
       length: Int,
       from: DataInputStream,
       most: Long = Runtime.getRuntime.maxMemory / 2
   ): Option[Array[Byte]] =
-    if (length < 0) throw DavyException.guest(s"it sent a frame of $length bytes")
-    else if (length <= Small) None
+    if (length <= Small) None
     else if (length > most)
       throw new DavyException(
         DavyException.Limit,

@@ -322,10 +322,10 @@ private[davy] final case class ColumnMetrics(metrics: Map[String, SQLMetric]) {
   def used(before: Option[Figures], after: Figures): Unit = {
     def more(of: Figures => Long): Long = of(after) - before.fold(0L)(of)
     val (in, out, validate) = (more(_.copyIn), more(_.copyOut), more(_.validate))
-    metrics("davyCopyIn") += in * 1000
-    metrics("davyCopyOut") += out * 1000
+    metrics("davyCopyIn") += in
+    metrics("davyCopyOut") += out
     metrics("davyValidate") += validate * 1000
-    metrics("davyGuest") += math.max(more(_.cpu) - in - out - validate, 0) * 1000
+    metrics("davyGuest") += math.max((more(_.cpu) - validate) * 1000 - in - out, 0)
     metrics("davyPeakMemory") += after.memory
     if (before.forall(_.start == 0)) metrics("davyStart") += after.start * 1000
     if (more(_.limits) > 0) metrics("davyLimits") += 1
