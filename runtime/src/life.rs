@@ -1,6 +1,7 @@
 //! One instance's life. Each state is a type, and each step takes the state before by value:
 //! [`Fresh`] → [`Prepared`] → [`Booted`] → [`Ready`], or from [`Fresh`] by a [`Snapshot`]: the image's to
-//! [`Prepared`], a worker's or a job's to [`Ready`]; [`Ready::serve`] leaves an [`End`]. After a fault there is no state any more: what is poisoned cannot be used.
+//! [`Prepared`], a worker's or a job's to [`Ready`]; [`Ready::serve`] leaves an [`End`]. After a fault there is no
+//! state any more: what is poisoned cannot be used.
 
 use crate::abi;
 use crate::fault::{Fault, LimitExceeded};
