@@ -61,6 +61,7 @@ impl Lab {
             host,
             write: false,
             quota_bytes: None,
+            lower: None,
         });
         let spec = SandboxSpec {
             name: "bench".into(),

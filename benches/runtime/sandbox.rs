@@ -78,6 +78,7 @@ impl Bench {
             host: code,
             write: false,
             quota_bytes: None,
+            lower: None,
         };
         let spec = SandboxSpec {
             name: "bench".into(),

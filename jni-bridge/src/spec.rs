@@ -51,6 +51,7 @@ struct SpecDir {
     guest: String,
     write: bool,
     quota_bytes: u64,
+    lower: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -104,6 +105,7 @@ pub(crate) fn parse(json: &str) -> Result<SandboxSpec, Failure> {
                     guest: d.guest,
                     write: d.write,
                     quota_bytes: (d.quota_bytes != 0).then_some(d.quota_bytes),
+                    lower: d.lower,
                 })
                 .collect(),
             admit: spec

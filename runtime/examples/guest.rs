@@ -37,6 +37,7 @@ fn main() -> Result<()> {
             host: folder.clone(),
             write: false,
             quota_bytes: None,
+            lower: None,
         };
         let began = Instant::now();
         let spec = SandboxSpec {

@@ -81,7 +81,13 @@ fn spec(session: &Value) -> Result<SandboxSpec> {
     let mut dirs = Vec::new();
     for (guest, host) in session["mounts"].as_object().context("mounts")? {
         let host = host.as_str().context("a mount's folder")?.into();
-        dirs.push(DirGrant { host, guest: guest.clone(), write: false, quota_bytes: None });
+        dirs.push(DirGrant {
+            host,
+            guest: guest.clone(),
+            write: false,
+            quota_bytes: None,
+            lower: None,
+        });
     }
     if let Some(scratch) = session["scratch"].as_str() {
         dirs.push(DirGrant {
@@ -89,6 +95,7 @@ fn spec(session: &Value) -> Result<SandboxSpec> {
             guest: "/tmp".into(),
             write: true,
             quota_bytes: None,
+            lower: None,
         });
     }
     let document = serde_json::json!({

@@ -9,6 +9,7 @@ use crate::fault::{Fault, LimitExceeded};
 use crate::grants::DirGrant;
 use crate::imports::{GuestState, Raised, memory_of, region};
 use crate::limits::LimitKind;
+use crate::lower::or_lower;
 use std::path::{Path, PathBuf};
 use wasmtime::{AsContextMut, Caller, Linker, Result};
 use wasmtime_wasi::p1::WasiP1Ctx;
@@ -136,6 +137,39 @@ fn fd_filestat_set_size(mut caller: Caller<'_, GuestState>, fd: i32, size: i64) 
     in_tokio(wasi::fd_filestat_set_size(&mut state.wasi, memory, fd, size))
 }
 
+/// What is made is charged; what is only opened may be in a lower folder.
+#[allow(clippy::too_many_arguments)] // WASI's own
+fn path_open(
+    mut caller: Caller<'_, GuestState>,
+    fd: i32,
+    dirflags: i32,
+    path: i32,
+    len: i32,
+    oflags: i32,
+    rights: i64,
+    inheriting: i64,
+    fdflags: i32,
+    opened: i32,
+) -> Result<i32> {
+    let fuel = caller.as_context_mut().hostcall_fuel();
+    let (data, state) = memory_of(&caller)?.data_and_store_mut(&mut caller);
+    let makes = oflags & O_CREAT != 0;
+    if makes {
+        state.job.wrote = true;
+        if !state.disk.quotas.is_empty() {
+            charge(state, BLOCK)?;
+        }
+    }
+    state.wasi.set_hostcall_fuel(fuel);
+    let memory = &mut GuestMemory::Unshared(data);
+    let mut open = |wasi: &mut WasiP1Ctx, fd| {
+        in_tokio(wasi::path_open(
+            wasi, memory, fd, dirflags, path, len, oflags, rights, inheriting, fdflags, opened,
+        ))
+    };
+    if makes { open(&mut state.wasi, fd) } else { or_lower(state, fd, open) }
+}
+
 /// The bytes that `count` buffers at `buffers` hold; 0 for an address that WASI refuses as well.
 fn buffered(memory: &[u8], buffers: i32, count: i32) -> u64 {
     let table = region(memory, buffers as u32, (count as u32).saturating_mul(8)).unwrap_or(&[]);
@@ -170,13 +204,6 @@ charged!(
 charged!(
     fd_pwrite(fd: i32, buffers: i32, count: i32, offset: i64, written: i32),
     |memory, _, buffers, count, _, _| buffered(memory, buffers, count)
-);
-charged!(
-    path_open(
-        fd: i32, dirflags: i32, path: i32, len: i32, oflags: i32,
-        rights: i64, inheriting: i64, fdflags: i32, opened: i32
-    ),
-    |_, _, _, _, _, oflags, _, _, _, _| if oflags & O_CREAT == 0 { 0 } else { BLOCK }
 );
 charged!(path_create_directory(fd: i32, path: i32, len: i32), |_, _, _, _| BLOCK);
 charged!(

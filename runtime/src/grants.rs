@@ -33,6 +33,9 @@ pub struct DirGrant {
     pub write: bool,
     /// Most bytes that its files may have together, each rounded up to 4 KiB; `None` is unbounded.
     pub quota_bytes: Option<u64>,
+    /// The `guest` of another directory, whose files are seen here as well, for reading, where this
+    /// one has none of their names.
+    pub lower: Option<String>,
 }
 
 /// What the guest's clocks show.

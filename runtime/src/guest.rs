@@ -17,6 +17,7 @@ use crate::job::{Desk, JobKey, Made, Plan, Resume, Role, Shared};
 use crate::life::{End, Fresh};
 use crate::limits::LimitKind;
 use crate::log::{GuestLog, LogSink};
+use crate::lower::Lowers;
 use crate::memory_limit::MemoryLimit;
 use crate::sandbox::{Meter, SandboxSpec};
 use crate::snapshot::Snapshot;
@@ -28,6 +29,9 @@ use wasmtime::{Engine, Store, ThrownException, Trap};
 use wasmtime_wasi::{
     FsPerms, HostMonotonicClock, HostWallClock, I32Exit, WasiCtxBuilder, WasiView,
 };
+
+/// The descriptor of the first folder: 0 to 2 are the streams.
+const FIRST_DIR: i32 = 3;
 
 /// Bytes one host call may copy for the guest: a whole broadcast file read at once fits.
 const HOSTCALL_BYTES: usize = 1 << 30;
@@ -189,29 +193,30 @@ impl Guest {
         if let RandomPolicy::Seeded(seed) = grants.random {
             wasi.secure_random(rand::rngs::StdRng::seed_from_u64(seed));
         }
-        let mut open = |host: &std::path::Path, guest: &str, perms: FsPerms| {
+        let files = self.image.files()?;
+        // Where Linux has them: dateutil looks nowhere else, and a zone's name is its path's end.
+        let zones = files.join("share/zoneinfo");
+        let mut dirs = vec![(&*files, "/usr/local", FsPerms::ReadOnly)];
+        if zones.is_dir() {
+            dirs.push((&zones, "/usr/share/zoneinfo", FsPerms::ReadOnly));
+        }
+        if let Some(admission) = &admission {
+            dirs.push((admission.folder(), admission::GUEST_DIR, FsPerms::ReadOnly));
+        }
+        let lowers = Lowers::new(&grants.dirs, FIRST_DIR + dirs.len() as i32);
+        for dir in &grants.dirs {
+            // What is loaded beside a task must leave no trace.
+            let write = dir.write && !job.prepares();
+            let perms = if write { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
+            dirs.push((&dir.host, &dir.guest, perms));
+        }
+        for (host, guest, perms) in dirs {
             let opened = step("grant.open")
                 .map_err(wasmtime::Error::new)
                 .and_then(|()| wasi.preopened_dir(host, guest, perms).map(|_| ()));
             opened.map_err(|e| {
                 Fault::host(format!("opening the granted directory {}: {e}", host.display()))
-            })
-        };
-        let files = self.image.files()?;
-        open(&files, "/usr/local", FsPerms::ReadOnly)?;
-        // Where Linux has them: dateutil looks nowhere else, and a zone's name is its path's end.
-        let zones = files.join("share/zoneinfo");
-        if zones.is_dir() {
-            open(&zones, "/usr/share/zoneinfo", FsPerms::ReadOnly)?;
-        }
-        if let Some(admission) = &admission {
-            open(admission.folder(), admission::GUEST_DIR, FsPerms::ReadOnly)?;
-        }
-        for dir in &grants.dirs {
-            // What is loaded beside a task must leave no trace.
-            let write = dir.write && !job.prepares();
-            let perms = if write { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
-            open(&dir.host, &dir.guest, perms)?;
+            })?;
         }
         let mut wasi = wasi.build_p1();
         wasi.ctx().table.set_max_capacity(spec.limits.open_files as usize);
@@ -224,6 +229,7 @@ impl Guest {
             callbacks: Callbacks::new(grants.callbacks.clone().filter(|_| !job.prepares())),
             job,
             disk: Disk::new(&grants.dirs, spec.limits.open_files),
+            lowers,
             memory_limit: MemoryLimit::new(
                 Arc::clone(meter),
                 spec.limits.memory_bytes,

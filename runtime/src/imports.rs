@@ -8,6 +8,7 @@ use crate::disk::{self, Disk};
 use crate::fault::{Fault, LimitExceeded};
 use crate::job::{Desk, Role};
 use crate::limits::{LimitKind, MAX_MEMORY};
+use crate::lower::{self, Lowers};
 use crate::memory_limit::MemoryLimit;
 use crate::paths;
 use crate::poll_oneoff::poll_oneoff;
@@ -84,6 +85,7 @@ pub(crate) struct GuestState {
     pub(crate) admission: Option<Admission>,
     pub(crate) callbacks: Callbacks,
     pub(crate) disk: Disk,
+    pub(crate) lowers: Lowers,
     pub(crate) job: Desk,
     pub(crate) memory_limit: MemoryLimit,
     pub(crate) output_limit: Option<u64>,
@@ -108,6 +110,7 @@ impl GuestState {
             admission: None,
             callbacks: Callbacks::new(None),
             disk: Disk::default(),
+            lowers: Lowers::default(),
             job: Desk::new(None, Role::Serve, Vec::new()),
             memory_limit: MemoryLimit::new(Arc::default(), MAX_MEMORY, channels),
             output_limit: None,
@@ -184,6 +187,7 @@ pub(crate) fn linker(engine: &Engine) -> Result<Linker<GuestState>> {
     linker.func_wrap(abi::WASI, "poll_oneoff", poll_oneoff)?;
     disk::add_to_linker(&mut linker)?;
     paths::add_to_linker(&mut linker)?;
+    lower::add_to_linker(&mut linker)?;
     linker.func_wrap(abi::WASI, "random_get", random_get)?;
     linker.func_wrap(abi::WASI, "proc_exit", proc_exit)?;
     linker.func_wrap(abi::MODULE, "channel_read", channel_read)?;

@@ -39,6 +39,7 @@ mod job;
 mod life;
 mod limits;
 mod log;
+mod lower;
 mod manifest;
 mod memory_limit;
 mod pack;

@@ -2,13 +2,13 @@
 
 use crate::abi;
 use crate::imports::{GuestState, memory_of, region};
+use crate::lower::NOENT;
 use wasmtime::{AsContextMut, Caller, Linker, Result};
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::p1::wasi_snapshot_preview1::{self as wasi, WasiSnapshotPreview1};
 use wasmtime_wasi::runtime::in_tokio;
 use wiggle::GuestMemory;
 
-const NOENT: i32 = 44;
 const PERM: i32 = 63;
 /// Linux's longest path.
 const PATH_MAX: usize = 4096;

@@ -188,8 +188,13 @@ impl Life {
     fn start(&self, name: &str, jobs: bool) -> Result<Sandbox, Fault> {
         let shared = self.lab.folder.path().join("shared");
         std::fs::create_dir_all(&shared).expect("a folder");
-        let dir =
-            DirGrant { host: shared.clone(), guest: "/s".into(), write: false, quota_bytes: None };
+        let dir = DirGrant {
+            host: shared.clone(),
+            guest: "/s".into(),
+            write: false,
+            quota_bytes: None,
+            lower: None,
+        };
         let admit = AdmitRule { root: shared, patterns: vec!["*".into()] };
         let root = self.lab.folder.path().into();
         let callbacks = CallbackRule { root, prefix: "s-".into(), suffix: ".sock".into() };

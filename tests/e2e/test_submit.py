@@ -29,7 +29,17 @@ def told(part):
     sys.path.append(f"{env}/lib/python3.11/site-packages")
     import toolbox
     rate = open(SparkFiles.get("rates.json")).read()
-    return [tariffs.of(alone.LEAST + sum(part)), toolbox.treble(5), json.loads(rate)["é"], sorted(os.listdir(env))]
+    here = [beside("rates.json"), beside("env/none"), os.path.isdir("env"), os.path.isdir("env/lib/python3.11")]
+    return [
+        tariffs.of(alone.LEAST + sum(part)), toolbox.treble(5), json.loads(rate)["é"], sorted(os.listdir(env)), here
+    ]
+
+def beside(name):
+    # Of a task's working folder. On a cluster, what the job took along is there.
+    try:
+        return open(name).read()
+    except FileNotFoundError:
+        return "not there"
 
 @pandas_udf(LongType())
 def taxed(v):
@@ -54,7 +64,8 @@ spark.stop()
 
 def submit(mode, master, folder):
     """What the job printed, submitted with a module, a zip of modules, an archive and a file."""
-    folder.mkdir()
+    folder, log = folder / "job", folder / "log.txt"  # beside the programs' working folder, not in it
+    folder.mkdir(parents=True)
     (folder / "job.py").write_text(JOB)
     (folder / "alone.py").write_text("LEAST = 7\nNAME = 'n°'\n")
     (folder / "rates.json").write_text('{"é": 4}')
@@ -68,7 +79,7 @@ def submit(mode, master, folder):
         *("--py-files", f"{folder}/tariffs.zip,{folder}/alone.py", "--files", f"{folder}/rates.json"),
         *("--archives", f"{toolbox.archive(folder)}#env", f"{folder}/job.py", "one", "two words"),
     ]
-    done = launch.run_program(argv, env, folder / "log.txt", 240)
+    done = launch.run_program(argv, env, log, 240)
     lines = [line[7:] for line in done.log.splitlines() if line.startswith("RESULT ")]
     assert done.code == 0 and lines, done.log[-4000:]
     return json.loads(lines[0])
@@ -82,4 +93,6 @@ def test_what_a_job_takes_along_is_there(where, tmp_path):
         with standalone(VERSION, tmp_path / "cluster", env=QUICK_ENV) as master:
             found = {mode: submit(mode, master, tmp_path / mode) for mode in (STOCK, DAVY)}
     assert found[DAVY] == found[STOCK]
-    assert found[DAVY]["rdd"] == [30, 15, 4, ["lib"], 57, 15, 4, ["lib"]]
+    there = where == "cluster"
+    here = ['{"é": 4}' if there else "not there", "not there", there, there]
+    assert found[DAVY]["rdd"] == [30, 15, 4, ["lib"], here, 57, 15, 4, ["lib"], here]

@@ -146,6 +146,7 @@ impl Lab {
             guest: format!("/{name}"),
             write,
             quota_bytes,
+            lower: None,
         };
         // Descriptors: 3 the image's files, 4 and 5 these.
         let dirs = vec![dir("granted", false, None), dir("scratch", true, Some(1 << 20))];

@@ -188,7 +188,13 @@ fn storing(body: &str) -> (Vec<u8>, Result<(), Fault>, u64) {
     let image = lab.open(&lab.pack(&wat)).expect("an image");
     let host = lab.folder.path().join("scratch");
     std::fs::create_dir(&host).expect("a folder");
-    let grant = DirGrant { host, guest: "/s".into(), write: true, quota_bytes: Some(64 << 10) };
+    let grant = DirGrant {
+        host,
+        guest: "/s".into(),
+        write: true,
+        quota_bytes: Some(64 << 10),
+        lower: None,
+    };
     let grants = Grants { dirs: vec![grant.clone()], ..Grants::default() };
     let sandbox = Sandbox::start(&image, SandboxSpec { grants, ..spec() }).expect("sandbox");
     let (output, end) = converse(&sandbox, b"");

@@ -425,6 +425,7 @@ impl Probe {
             guest: guest.into(),
             write,
             quota_bytes: None,
+            lower: None,
         };
         let grants = Grants {
             dirs: vec![dir(&own, &guest, false), dir(self.folder.path(), "/tmp", true)],
@@ -514,5 +515,42 @@ fn the_real_image_is_frozen_to_the_bytes_that_it_holds() {
         let bytes = davy_runtime::freeze(image, &held.env, Arc::new(StderrLog)).expect("frozen");
         let digest: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!((digest, bytes.len() as u64), (held.part.sha256.clone(), held.part.size));
+    }
+}
+
+/// `csv` is in the image's snapshot, `html` is not; a job may have its own of both.
+#[test]
+fn a_module_of_the_jobs_own_stands_before_a_standard_one_that_is_prepared() {
+    let probe = Probe::new();
+    let folder = tempfile::tempdir().expect("a folder");
+    let host = folder.path();
+    for (file, text) in [
+        ("csv.py", "OWN = True"),
+        ("html/__init__.py", "from .parser import OWN"),
+        ("html/parser.py", "OWN = True"),
+        (
+            "shadow.py",
+            "def main(infile, outfile):\n    import calendar, csv, html, html.parser, json\n    \
+             modules = calendar, csv, html, html.parser, json\n    \
+             outfile.write(repr([hasattr(m, 'OWN') for m in modules]).encode())\n",
+        ),
+    ] {
+        std::fs::create_dir_all(host.join(file).parent().expect("a folder")).expect("a folder");
+        std::fs::write(host.join(file), text).expect("a file");
+    }
+    let guest = host.display().to_string();
+    let session = serde_json::json!({
+        "worker": "shadow", "sys_path": [&guest], "cwd": null, "reuse": false, "env": {}, "buffer_size": 65536,
+    });
+    let dirs =
+        vec![DirGrant { host: host.into(), guest, write: false, quota_bytes: None, lower: None }];
+    for env in [seed("0"), seed("1")] {
+        let grants = Grants { dirs: dirs.clone(), env: env.clone(), ..Grants::default() };
+        let session = session.to_string().into_bytes();
+        let spec = SandboxSpec { session, grants, ..spec() };
+        let (output, end) =
+            converse(&Sandbox::start(&probe.image, spec).expect("a sandbox"), b"\n");
+        end.expect("a quiet end");
+        assert_eq!(String::from_utf8_lossy(&output), "[False, True, True, True, False]", "{env:?}");
     }
 }

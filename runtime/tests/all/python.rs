@@ -38,12 +38,13 @@ fn suite(worker: &str, scratch: &Path) -> SandboxSpec {
         session: session.to_string().into_bytes(),
         grants: Grants {
             dirs: vec![
-                DirGrant { guest, host: folder, write: false, quota_bytes: None },
+                DirGrant { guest, host: folder, write: false, quota_bytes: None, lower: None },
                 DirGrant {
                     guest: "/tmp".into(),
                     host: scratch.into(),
                     write: true,
                     quota_bytes: None,
+                    lower: None,
                 },
             ],
             env: vec![("PYTHONHASHSEED".into(), "0".into())],

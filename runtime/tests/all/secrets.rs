@@ -41,6 +41,7 @@ fn hoarder(scratch: &Path, seed: Option<&str>, reuse: bool) -> SandboxSpec {
         guest: guest.into(),
         write,
         quota_bytes: None,
+        lower: None,
     };
     let key = format!("hoarder {seed:?}");
     SandboxSpec {

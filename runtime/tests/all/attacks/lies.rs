@@ -115,8 +115,13 @@ fn call(image: &Arc<Image>, host: &Path, arguments: &[i64]) -> Result<i32, Fault
     std::fs::create_dir_all(host.join("d")).expect("a folder");
     std::fs::write(host.join("a"), [7; 100]).expect("a file");
     std::os::unix::fs::symlink("nowhere", host.join("l")).expect("a link");
-    let grant =
-        DirGrant { host: host.into(), guest: "/granted".into(), write: true, quota_bytes: None };
+    let grant = DirGrant {
+        host: host.into(),
+        guest: "/granted".into(),
+        write: true,
+        quota_bytes: None,
+        lower: None,
+    };
     let mut spec = spec();
     spec.grants.dirs = vec![grant];
     let sandbox = Sandbox::start(image, spec).expect("a sandbox");

@@ -25,6 +25,7 @@ fn session(lab: &Path, log: &Arc<Lines>) -> SandboxSpec {
         guest: guest.into(),
         write,
         quota_bytes,
+        lower: write.then(|| "/granted".into()),
     };
     SandboxSpec {
         session: session.to_string().into_bytes(),
@@ -120,6 +121,16 @@ os.link('/granted/file', '/tmp/x'); open('/tmp/x', 'w').write('changed')", Says(
         ("another time for what is read-only", "import os; os.utime('/granted/file', (0, 0))", Says("PermissionError")),
         ("a Python file in the image", "open('/usr/local/lib/python3.11/os.py', 'a').write('x')", Says("PermissionError")),
         ("a Python file beside the worker's", "import attack; open(attack.__file__, 'a')", Says("PermissionError")),
+        ("a file of the lower folder, read", "
+import os
+said = [open('file').read(), os.path.exists('file'), os.path.exists('nothing'), os.listdir('.')]", Says("['as it was', True, False, []]")),
+        ("a file of the lower folder, made anew", "
+open('file', 'w').write('own')
+said = [open('/tmp/file').read(), open('/granted/file').read()]", Says("['own', 'as it was']")),
+        ("a file of the lower folder, changed", "open('file', 'r+').write('changed')", Says("PermissionError")),
+        ("a file of the lower folder, removed", "import os; os.remove('file')", Says("FileNotFoundError")),
+        ("up from the lower folder", "open('../secret')", Says("PermissionError")),
+        ("a link of the lower folder that leads out", "open('link')", Says("PermissionError")),
         ("/proc, the environment", "open('/proc/self/environ')", Says(DENIED)),
         ("/proc, memory", "open('/proc/self/mem', 'r+b')", Says(DENIED)),
         ("/proc, the root", "open('/proc/self/root/etc/passwd')", Says(DENIED)),

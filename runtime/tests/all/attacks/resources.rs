@@ -124,7 +124,8 @@ fn guests_that_take_all_they_can_get() {
             open_files: 32,
         };
         let (host, guest) = (host.clone(), "/granted".into());
-        spec.grants.dirs = vec![DirGrant { host, guest, write: true, quota_bytes: None }];
+        spec.grants.dirs =
+            vec![DirGrant { host, guest, write: true, quota_bytes: None, lower: None }];
         let sandbox = Sandbox::start(&image, spec).expect("a sandbox");
         let endless = matches!(comes, Fault(_, words) if words.starts_with("deadline"));
         let patience = if endless { Duration::from_millis(300) } else { super::LONG };

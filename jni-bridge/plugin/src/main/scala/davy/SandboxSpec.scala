@@ -5,8 +5,19 @@ import java.nio.file.Path
 import java.util.{LinkedHashMap, Map => JavaMap}
 import scala.jdk.CollectionConverters._
 
-/** A folder that the guest sees. @param quota most bytes that it may hold; 0 is unlimited */
-final case class DirGrant(host: Path, guest: String, write: Boolean = false, quota: Long = 0)
+/**
+ * A folder that the guest sees.
+ *
+ * @param quota most bytes that it may hold; 0 is unlimited
+ * @param lower where the guest sees another folder, whose files appear in this one as well
+ */
+final case class DirGrant(
+    host: Path,
+    guest: String,
+    write: Boolean = false,
+    quota: Long = 0,
+    lower: Option[String] = None
+)
 
 /** Files beneath `root` that the guest may ask for one by one. */
 final case class Admit(root: Path, patterns: Seq[String])
@@ -62,7 +73,8 @@ final case class SandboxSpec(
             "host" -> d.host.toString,
             "guest" -> d.guest,
             "write" -> d.write,
-            "quota_bytes" -> d.quota
+            "quota_bytes" -> d.quota,
+            "lower" -> d.lower.orNull
           )
         }.asJava,
         "admit" -> admits.map { a =>

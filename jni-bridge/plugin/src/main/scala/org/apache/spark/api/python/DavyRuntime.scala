@@ -6,7 +6,7 @@ import java.util.concurrent.atomic.AtomicReference
 import scala.util.control.NonFatal
 
 import davy._
-import org.apache.spark.{SparkEnv, TaskContext}
+import org.apache.spark.{SparkContext, SparkEnv, TaskContext}
 import org.apache.spark.davy.SparkFolders
 import org.apache.spark.internal.config.Python.{PYTHON_WORKER_MODULE, PYTHON_WORKER_REUSE}
 import org.slf4j.LoggerFactory
@@ -22,6 +22,7 @@ private[spark] final class DavyRuntime(conf: DavyConf, env: SparkEnv, image: Ima
   private val folders = new SparkFolders(env)
   private val live = ConcurrentHashMap.newKeySet[DavyWorker]()
   private val memory = new SparkMemory(env.conf, conf.chargeMemory)
+  private val onDriver = env.executorId == SparkContext.DRIVER_IDENTIFIER
   @volatile private var closed = false
 
   /** Whether Spark's memory manager grants what tasks hold. */
@@ -161,7 +162,7 @@ private[spark] final class DavyRuntime(conf: DavyConf, env: SparkEnv, image: Ima
       cwd = files.filter(_.ofSession).map(_.path.toString),
       environment = files.flatMap(_.environmentOf(python)).map(_.toString),
       reuse = reuse,
-      dirs = DirGrant(own.path, SandboxSpec.GuestScratch, write = true, conf.scratchBytes) +:
+      dirs = workingFolder(own, files) +:
         (path.folders ++ files.map(_.path)).map(p => DirGrant(p, p.toString)),
       admits = folders.admits,
       callbacks = folders.callbacks,
@@ -170,6 +171,19 @@ private[spark] final class DavyRuntime(conf: DavyConf, env: SparkEnv, image: Ima
     log.debug(s"Davy starts a sandbox of $module for $name")
     Guest(opened.sandboxes, opened.sandboxes.startSandbox(opened.handle, spec.toJson(conf)))
   }
+
+  /**
+   * Where a task works. The working folder of a stock executor holds the files that the application
+   * adds, and a task finds them there by their names alone; the driver's does not.
+   */
+  private def workingFolder(own: SparkFolders.Scratch, files: Option[SparkFolders.FilesRoot]): DirGrant =
+    DirGrant(
+      own.path,
+      SandboxSpec.GuestScratch,
+      write = true,
+      conf.scratchBytes,
+      lower = files.filterNot(_.ofSession || onDriver).map(_.path.toString)
+    )
 
   private def taskName(module: String): String = Option(TaskContext.get()).fold(module) { task =>
     s"task ${task.partitionId()}.${task.attemptNumber()} in stage ${task.stageId()} " +
