@@ -216,6 +216,9 @@ SAID = {
     "columnar.limits_in_the_figures_of_a_node": (
         r"\[\('well', 2\), \('well', 2\), \('well', 0\), \('MemoryError', True\)\]"
     ),
+    "columnar.settings_hold_below_a_shuffle_of_an_rdd": (
+        r"\[\[2, 2, 2, 2, 3, 3, 3, 3, 3, 3\], \[2, 2, 2, 2, 3, 3, 3, 3, 3, 3\], \[2, 2, 3, 3, 3\]\]"
+    ),
     "columnar.figures_of_a_node": "100000 rows, 10 batches, True",
     "columnar.a_lie_about_a_batch": (
         r"the guest broke its contract: its batch is wrong: 60 bytes at 0x\w+ are outside its memory"

@@ -134,7 +134,7 @@ def of_cached_numbers(spark):
         frame = spark.range(0, 700, 1, 2).selectExpr("id", "id / 2 as x").cache()
         try:
             run = functions(frame)
-            del run["limited"]  # Spark's limit gives columns here, joined to one batch; Davy's are cut by rows
+            del run["limited"]  # Stock forgets the setting there: `columnar.settings_hold_below_a_shuffle_of_an_rdd`
             return attempts(run)
         finally:
             frame.unpersist()

@@ -357,6 +357,19 @@ def no_stream_is_read(spark):
     return _outcome(spark, f"{ours} {streams}")
 
 
+@case("small_batches")
+def settings_hold_below_a_shuffle_of_an_rdd(spark):
+    """Stock's tasks read the default there, as they run outside of an SQL execution: 5 rows in one batch."""
+
+    @pandas_udf("long")
+    def length(v: pd.Series) -> pd.Series:
+        return pd.Series([len(v)] * len(v))
+
+    frame = spark.range(0, 10, 1, 2).select(length("id"))
+    below, above = frame.repartition(1), spark.range(0, 5, 1, 2).repartition(1).select(length("id"))
+    return _outcome(spark, str([sorted(r[0] for r in f.rdd.collect()) for f in (frame, below, above)]))
+
+
 @case("no_aqe")
 def figures_of_a_node(spark):
     frame = spark.range(0, 100_000, 1, 2).select(plus_one("id"))

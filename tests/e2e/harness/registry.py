@@ -128,6 +128,7 @@ ARROW_MODULES = (
     "random_types",
     "columnar_semantics",
     "columnar_plans",
+    "columnar_children",
     "datasource",
     "types_rows",
     "types_values",
