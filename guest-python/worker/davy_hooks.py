@@ -4,6 +4,7 @@ Each hook replaces one function that reaches outside the process; the rest of Py
 is. Names bound by ``from … import`` before the hook are rebound in every loaded module.
 """
 
+import dis
 import importlib
 import opcode
 import os
@@ -129,10 +130,22 @@ def _beyond_32_bits(e):
     tb = e.__traceback__
     while tb is not None and tb.tb_next is not None:
         tb = tb.tb_next
-    # Compiled code shows frames that never ran: they stand at their first instruction, or before it.
-    return tb is None or tb.tb_lasti < 0 or tb.tb_frame.f_code.co_code[tb.tb_lasti] not in _RAISE
+    if tb is None or tb.tb_lasti < 0:
+        # Compiled code shows frames that never ran: they stand at their first instruction, or before it.
+        return True
+    return tb.tb_frame.f_code.co_code[tb.tb_lasti] not in _RAISE and not _parses(tb)
 
 
+def _parses(tb):
+    """Whether source is compiled there: of what is nested too deeply Python's parser makes a MemoryError, too."""
+    code = tb.tb_frame.f_code
+    if code.co_code[tb.tb_lasti] == opcode.opmap["IMPORT_NAME"]:
+        return True
+    there = (i.argval for i in dis.get_instructions(code) if i.positions and i.positions.lineno == tb.tb_lineno)
+    return not _COMPILE.isdisjoint(name for name in there if isinstance(name, str))
+
+
+_COMPILE = {"compile", "eval", "exec"}
 _RAISE = {opcode.opmap["RAISE_VARARGS"], opcode.opmap["RERAISE"]}
 
 

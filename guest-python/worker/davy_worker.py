@@ -15,6 +15,7 @@ import gc
 import importlib
 import importlib.util
 import io
+import itertools
 import json
 import os
 import pkgutil
@@ -87,7 +88,7 @@ _STANDARD = """
     socketserver string struct subprocess tarfile tempfile textwrap threading tokenize traceback types
     typing unicodedata urllib.parse uuid warnings weakref zipfile zlib zoneinfo
 """.split()
-_prepared = frozenset()  # those of them that are not the worker's own need, by their first name
+_prepared = frozenset()  # those of them, and of what the worker needs itself, that come after Python's own start
 
 
 def prepare():
@@ -96,7 +97,8 @@ def prepare():
     # CPython lowers its default to 600 on WASI; the guest's stack holds the usual depth.
     sys.setrecursionlimit(1000)
     _image_path[:] = sys.path
-    own = set(sys.modules)
+    started = set(itertools.takewhile(lambda name: name != __name__, sys.modules))
+    own = started.union(sys.builtin_module_names, (name for name in sys.modules if name.startswith("davy_")), (__name__,))
     for name in _STANDARD:
         with contextlib.suppress(ImportError):  # not in each version of Python
             importlib.import_module(name)

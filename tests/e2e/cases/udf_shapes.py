@@ -275,6 +275,16 @@ def deep_native_recursion(spark):
 
 
 @case()
+def too_deep_for_the_parser(spark):
+    """A MemoryError that no lack of memory made, and says nothing of memory."""
+    try:
+        spark.range(1).select(udf(lambda _: eval("-" * 8000 + "1"), "int", useArrow=False)("id")).collect()
+    except Exception as e:
+        lines = str(e).splitlines()
+        return [type(e).__name__, [line for line in lines if "MemoryError" in line or "exceeded" in line or "GiB" in line]]
+
+
+@case()
 def generators_and_context_managers(spark):
     @udf("array<string>", useArrow=False)
     def words(s):
