@@ -241,6 +241,21 @@ SAID = {
         r"(the code sends 2048\.0 MiB in one piece, and half of the executor's heap is \d+\.\d MiB\. Give .+ \| ){2}"
         r".*NegativeArraySizeException: -5.*"
     ),
+    "lying_streams.lengths_in_arrow_streams": r" \| ".join(
+        [
+            r"the code sends an Arrow message with 2048\.0 MiB of metadata, and \d+\.\d MiB are taken\. Give .+",
+            "the guest broke its contract: a message of its Arrow stream has -5 bytes of metadata",
+            r"the code sends a batch of 1048576\.0 MiB, and a sandbox holds 4096\.0 MiB at most\. Give smaller batches",
+            "the guest broke its contract: a batch of its Arrow stream has -8 bytes",
+            r"Python worker exited unexpectedly \(crashed\).*",
+            "the guest broke its contract: a column in its Arrow stream has 2147483647 values of 64 bits, in 24 bytes",
+            "the guest broke its contract: a list in its Arrow stream goes from value 0 to value 500000000, of 3",
+            "expected more bytes in input stream",
+        ]
+    ),
+    "lying_streams.lengths_of_requests_for_state": (
+        r"ValueError: the code sends 2048\.0 MiB in one piece, and half of the executor's heap is \d+\.\d MiB\. Give .+"
+    ),
     "lying_streams.lies_in_a_stream_of_results": " \\| ".join(
         [
             *["the guest broke its contract: text in its Arrow stream goes from byte 0 to byte 1073741824, of 3"] * 4,

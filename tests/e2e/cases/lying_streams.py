@@ -124,8 +124,6 @@ def _frame(*words):
 @case("no_reuse")
 def lengths_of_frames(spark):
     """A length that is only said: of an exception, of a result, and less than nothing."""
-    from harness.outcome import error
-
     most = 2**31 - 1
     said = []
     for words in ((-2, most), (most,), (-2, -5)):
@@ -135,3 +133,132 @@ def lengths_of_frames(spark):
             said.append(error(raised)["message"])
     alive = spark.sparkContext.parallelize(range(4), 2).map(lambda n: n + 1).sum() == 10
     return {"said": " | ".join(str(s).rsplit("DavyException: ", 1)[-1].splitlines()[0] for s in said), "alive": alive}
+
+
+def _pickled(*_):
+    """A batch of results in which bytes are longer than the batch."""
+    import struct
+
+    pickle = b"\x80\x03B" + struct.pack("<i", 2**31 - 1) + b"."
+    return _frame(len(pickle), *struct.unpack("!2i", pickle))(0)
+
+
+def _rewritten(old, new, every=False):
+    """A batch whose message says `new` for `old`: the length of its body, which comes first in it, or every count."""
+
+    def lie(batch, out):
+        import struct
+
+        message, (old_bytes, new_bytes) = batch.serialize().to_pybytes(), (struct.pack("<q", n) for n in (old, new))
+        out.write(message.replace(old_bytes, new_bytes, -1 if every else 1))
+
+    return lie
+
+
+def _raw(sent):
+    return lambda batch, out: out.write(sent)
+
+
+def _list(batch, out):
+    import struct
+
+    offsets = (struct.pack("<4i", *n) for n in ((0, 1, 2, 3), (0, 500_000_000, 500_000_000, 500_000_000)))
+    out.write(batch.serialize().to_pybytes().replace(*offsets))
+
+
+def _instead(lie):
+    """Puts what `lie` writes in the place of each batch of an Arrow stream."""
+
+    def change():
+        import pyarrow as pa
+
+        writer = pa.ipc.RecordBatchStreamWriter
+        write = writer.write_batch
+
+        def instead(self, batch):
+            import sys
+
+            frame = sys._getframe()
+            while "stream" not in frame.f_locals:
+                frame = frame.f_back
+            # The schema goes before the first batch.
+            write(self, batch.slice(0, 0))
+            lie(batch, frame.f_locals["stream"])
+            frame.f_locals["stream"].flush()
+
+        writer.write_batch = instead
+
+    return change
+
+
+def _of(kind, function, lie):
+    """A pandas function that lies about results of that kind."""
+
+    def lying(v):
+        lie()
+        return function(v)
+
+    lying.__annotations__ = {"v": "pd.Series", "return": "pd.Series"}
+    return pandas_udf(lying, kind, 200)
+
+
+@case("no_reuse")
+def lengths_in_arrow_streams(spark):
+    """Lengths that a stream's messages only say, of rows, lists and values in pickles too: none takes memory."""
+    from pyspark.sql.functions import udf
+
+    lies = [
+        _raw(b"\xff\xff\xff\xff\xff\xff\xff\x7f"),
+        _raw(b"\xff\xff\xff\xff\xfb\xff\xff\xff"),
+        _rewritten(24, 1 << 40),
+        _rewritten(24, -8),
+        _rewritten(24, 3 << 30),
+        _rewritten(3, 2**31 - 1, every=True),
+    ]
+    functions = [_of("long", lambda v: v + 1, _instead(lie)) for lie in lies]
+    functions += [_of("array<long>", lambda v: v.map(lambda n: [n]), _instead(_list)), udf(_pickled, "long")]
+    said = []
+    spark.conf.set("spark.davy.columnar", "false")
+    try:
+        for function in functions:
+            try:
+                said.append(str(spark.range(0, 3, 1, 1).select(function("id")).collect()))
+            except Exception as raised:
+                said.append(error(raised)["message"])
+        alive = [r[0] for r in spark.range(3).select(pandas_udf(_plus_one, "long", 200)("id")).collect()] == [1, 2, 3]
+    finally:
+        spark.conf.unset("spark.davy.columnar")
+    return {"said": " | ".join(_one_line(s) for s in said), "alive": alive}
+
+
+def _one_line(said):
+    return said.split("Driver stacktrace")[0].rsplit("Exception: ", 1)[-1].strip().splitlines()[0]
+
+
+@case("no_reuse")
+def lengths_of_requests_for_state(spark):
+    """The thread that serves a function's state hears a length, and says to the function what it thinks of it."""
+    from pyspark.sql.streaming import StatefulProcessor
+
+    class Lying(StatefulProcessor):
+        def init(self, handle):
+            self.client = handle._statefulProcessorApiClient
+
+        def handleInputRows(self, key, frames, timers):
+            import struct
+
+            self.client.sockfile.write(struct.pack("!2i", 0, 2**31 - 1))
+            self.client.sockfile.flush()
+            raise ValueError(self.client._receive_proto_message()[1])
+            yield
+
+        def close(self):
+            pass
+
+    rows = spark.range(0, 1, 1, 1).groupBy("id").transformWithStateInPandas(Lying(), "said string", "append", "none")
+    try:
+        said = rows.collect()[0][0]
+    except Exception as raised:
+        said = error(raised)["message"]
+    alive = [r[0] for r in spark.range(3).select(pandas_udf(_plus_one, "long", 200)("id")).collect()] == [1, 2, 3]
+    return {"said": said, "alive": alive}

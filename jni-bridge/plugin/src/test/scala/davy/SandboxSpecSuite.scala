@@ -19,7 +19,13 @@ class SandboxSpecSuite extends munit.FunSuite {
     environment = Some("/files/env"),
     reuse = true,
     dirs = Seq(
-      DirGrant(Path.of("/local/s1"), "/tmp", write = true, quota = 1L << 30, lower = Some("/files")),
+      DirGrant(
+        Path.of("/local/s1"),
+        "/tmp",
+        write = true,
+        quota = 1L << 30,
+        lower = Some("/files")
+      ),
       DirGrant(Path.of("/local/files"), "/files")
     ),
     admits = Seq(Admit(Path.of("/local"), Seq("pyspark-*/*"))),

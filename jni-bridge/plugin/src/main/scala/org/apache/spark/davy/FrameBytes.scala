@@ -1,20 +1,23 @@
 package org.apache.spark.davy
 
-import java.io.DataInputStream
+import java.io.{ByteArrayInputStream, DataInputStream, IOException, InputStream}
 import java.util.Arrays
 
 import davy.DavyException
 
 /**
- * Bytes of a frame whose length the guest says. Spark allocates so many at once, and an executor whose heap
- * has no room for them ends.
+ * Bytes whose length the guest says: of a frame, of a message to a query's state, of a value in a pickle. Spark
+ * allocates so many at once, and an executor whose heap has no room for them ends.
  */
 private[spark] object FrameBytes {
 
   /** Up to this many are Spark's to read. */
   private val Small = 1 << 20
 
-  /** None for a short frame, and a length that is none: Spark has its words for it. A long one is read as it comes: what was only said takes no memory. */
+  /**
+   * None for a short frame, and a length that is none: Spark has its words for it. A long one is read as it comes:
+   * what was only said takes no memory.
+   */
   def read(
       length: Int,
       from: DataInputStream,
@@ -38,4 +41,25 @@ private[spark] object FrameBytes {
       }
       Some(bytes)
     }
+
+  /** A message to the server of a streaming query's state: its length, and its bytes. */
+  def message(from: DataInputStream): Array[Byte] = bytes(from.readInt(), from)
+
+  /** Values of a list for a streaming query's state, up to a length that is less than nothing. */
+  def values(from: DataInputStream): Iterator[Array[Byte]] =
+    Iterator.continually(from.readInt()).takeWhile(_ >= 0).map(bytes(_, from))
+
+  private def bytes(length: Int, from: DataInputStream): Array[Byte] =
+    read(length, from).getOrElse {
+      val bytes = new Array[Byte](length)
+      from.readFully(bytes)
+      bytes
+    }
+
+  /** A value in a pickle, which is here: as the reader would say it, but before it makes room. */
+  def pickled(length: Long, from: InputStream): Unit = from match {
+    case all: ByteArrayInputStream if length > all.available =>
+      throw new IOException("expected more bytes in input stream")
+    case _ => ()
+  }
 }

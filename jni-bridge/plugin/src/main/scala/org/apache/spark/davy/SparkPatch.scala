@@ -1,20 +1,24 @@
 package org.apache.spark.davy
 
-import java.io.DataInputStream
-import java.util.function.{BiFunction, BooleanSupplier, Consumer, Function => JavaFunction}
+import java.io.{DataInputStream, InputStream}
+import java.util.{Iterator => JavaIterator, List => JavaList}
+import java.util.function.{BiConsumer, BiFunction, BooleanSupplier, Function => JavaFunction}
 import scala.jdk.CollectionConverters._
 import scala.util.control.NonFatal
 
 import javassist.{ClassPool, CtField, LoaderClassPath}
-import org.apache.arrow.vector.VectorSchemaRoot
-import org.apache.spark.{SparkEnv, TaskContext}
+import org.apache.arrow.memory.BufferAllocator
+import org.apache.arrow.vector.FieldVector
+import org.apache.arrow.vector.ipc.ReadChannel
+import org.apache.arrow.vector.ipc.message.ArrowRecordBatch
+import org.apache.spark.SparkEnv
 import org.apache.spark.api.python.DavyWorkers
 import org.slf4j.LoggerFactory
 
 /**
- * Closes the ways by which Spark starts Python processes without asking its SparkEnv, and looks at
- * what Arrow streams say of text and frames of their length. Methods get a first line or a last one, before their classes are
- * loaded; where Davy is not installed in the current SparkEnv they do what they always did.
+ * Closes the ways by which Spark starts Python processes without asking its SparkEnv, and looks at what guests say of
+ * lengths before memory is made for them. Methods get a first line, before their classes are loaded; where Davy is
+ * not installed in the current SparkEnv they do what they always did.
  */
 private[spark] object SparkPatch {
   private val log = LoggerFactory.getLogger("davy.SparkPatch")
@@ -24,8 +28,8 @@ private[spark] object SparkPatch {
    * @param target the class with the method
    * @param neighbour a class of the same package, to define the patched one beside
    * @param hookType of the static field that the line asks
-   * @param last whether the line is the last one, not the first
    * @param parameters how many the method has, where others have its name
+   * @param more lines, by the names of their methods
    */
   private case class Patch(
       target: String,
@@ -34,12 +38,13 @@ private[spark] object SparkPatch {
       hookType: String,
       line: String,
       hook: AnyRef,
-      last: Boolean = false,
-      parameters: Option[Int] = None
+      parameters: Option[Int] = None,
+      more: Map[String, String] = Map.empty
   )
 
   private val Field = "davyHook"
   private val Python = "org.apache.spark.api.python."
+  private val State = "org.apache.spark.sql.execution.python.streaming."
   private val Arrow = "org.apache.arrow.vector.ipc."
   private val Direct = "org.apache.spark.udf.worker.core.direct."
 
@@ -85,7 +90,7 @@ private[spark] object SparkPatch {
         }
       }""",
       new BooleanSupplier {
-        override def getAsBoolean: Boolean = DavyWorkers.of(SparkEnv.get).isDefined
+        override def getAsBoolean: Boolean = isHere
       }
     ),
     // Exceptions and pickled rows, of a length that the guest says.
@@ -102,24 +107,119 @@ private[spark] object SparkPatch {
       }""",
       new BiFunction[Integer, DataInputStream, Array[Byte]] {
         override def apply(length: Integer, from: DataInputStream): Array[Byte] =
-          if (DavyWorkers.of(SparkEnv.get).isDefined) FrameBytes.read(length, from).orNull else null
+          if (isHere) FrameBytes.read(length, from).orNull else null
       },
       parameters = Some(2)
     ),
-    // Batches of streams on the byte channel.
+    // Values in pickled rows.
+    Patch(
+      "net.razorvine.pickle.PickleUtils",
+      "readbytes",
+      "net.razorvine.pickle.Opcodes",
+      "java.util.function.BiConsumer",
+      "{ if (davyHook != null) { davyHook.accept(Long.valueOf((long) $2), $1); } }",
+      new BiConsumer[java.lang.Long, InputStream] {
+        override def accept(length: java.lang.Long, from: InputStream): Unit =
+          if (isHere) FrameBytes.pickled(length, from)
+      },
+      parameters = Some(2)
+    ),
+    // Arrow streams on the byte channel, and to the state of streaming queries: messages, then batches.
+    Patch(
+      Arrow + "message.MessageChannelReader",
+      "readNext",
+      Arrow + "message.MessageResult",
+      "java.util.function.BiFunction",
+      """{
+        if (davyHook != null) {
+          Object[] next = (Object[]) davyHook.apply(this.in, this.allocator);
+          if (next != null) {
+            if (next.length == 0) { return null; }
+            return new org.apache.arrow.vector.ipc.message.MessageResult(
+              (org.apache.arrow.flatbuf.Message) next[0], (org.apache.arrow.memory.ArrowBuf) next[1]);
+          }
+        }
+      }""",
+      new BiFunction[ReadChannel, BufferAllocator, Array[AnyRef]] {
+        override def apply(in: ReadChannel, allocator: BufferAllocator): Array[AnyRef] =
+          if (isHere)
+            ArrowMessages.next(in, allocator).fold(Array.empty[AnyRef]) { case (message, body) =>
+              Array(message, body.orNull)
+            }
+          else null
+      }
+    ),
     Patch(
       Arrow + "ArrowReader",
       "loadRecordBatch",
       Arrow + "InvalidArrowFileException",
-      "java.util.function.Consumer",
-      "{ if (davyHook != null) { davyHook.accept(this.root); } }",
-      new Consumer[VectorSchemaRoot] {
-        override def accept(root: VectorSchemaRoot): Unit =
-          if (TaskContext.get() != null && DavyWorkers.of(SparkEnv.get).isDefined) TextCheck(root)
+      "java.util.function.BiConsumer",
+      "{ if (davyHook != null) { davyHook.accept(this.root.getFieldVectors(), $1); } }",
+      new BiConsumer[JavaList[FieldVector], ArrowRecordBatch] {
+        override def accept(vectors: JavaList[FieldVector], batch: ArrowRecordBatch): Unit =
+          if (isHere) BatchCheck(vectors, batch)
       },
-      last = true
+      more = Map(
+        "loadDictionary" ->
+          """{
+            if (davyHook != null) {
+              org.apache.arrow.vector.dictionary.Dictionary known = (org.apache.arrow.vector.dictionary.Dictionary)
+                this.dictionaries.get(Long.valueOf($1.getDictionaryId()));
+              davyHook.accept(known == null ? null : java.util.Collections.singletonList(known.getVector()),
+                $1.getDictionary());
+            }
+          }"""
+      )
+    ),
+    // Values of a list, for the state of a streaming query, since Spark 4.1.
+    Patch(
+      State + "TransformWithStateInPySparkDeserializer",
+      "readListElements",
+      State + "ListStateInfo",
+      "java.util.function.Function",
+      """{
+        if (davyHook != null) {
+          java.util.Iterator values = (java.util.Iterator) davyHook.apply($1);
+          if (values != null) {
+            scala.collection.mutable.ArrayBuffer rows = new scala.collection.mutable.ArrayBuffer();
+            while (values.hasNext()) {
+              rows.addOne(org.apache.spark.sql.api.python.PythonSQLUtils$.MODULE$.toJVMRow(
+                (byte[]) values.next(), $2.schema(), $2.deserializer()));
+            }
+            return rows.toSeq();
+          }
+        }
+      }""",
+      new JavaFunction[DataInputStream, JavaIterator[Array[Byte]]] {
+        override def apply(from: DataInputStream): JavaIterator[Array[Byte]] =
+          if (isHere) FrameBytes.values(from).asJava else null
+      }
     )
-  )
+  ) ++
+    // Requests to the state of a streaming query: its server's name is another since Spark 4.1.
+    Seq("TransformWithStateInPandasStateServer", "TransformWithStateInPySparkStateServer").map {
+      server =>
+        Patch(
+          State + server,
+          "parseProtoMessage",
+          State + "ListStateInfo",
+          "java.util.function.Function",
+          """{
+          if (davyHook != null) {
+            byte[] message = (byte[]) davyHook.apply(this.inputStream());
+            if (message != null) {
+              return org.apache.spark.sql.execution.streaming.state.StateMessage.StateRequest.parseFrom(message);
+            }
+          }
+        }""",
+          new JavaFunction[DataInputStream, Array[Byte]] {
+            override def apply(from: DataInputStream): Array[Byte] =
+              if (isHere) FrameBytes.message(from) else null
+          }
+        )
+    }
+
+  private def isHere: Boolean = DavyWorkers.of(SparkEnv.get).isDefined
 
   /** Patches what is there to patch, once per JVM; the sentence of what is in the way, if any. */
   def apply(): Option[String] = synchronized {
@@ -144,8 +244,8 @@ private[spark] object SparkPatch {
         log.error(s"Davy cannot patch ${patch.target}.${patch.method}", e)
         Some(
           s"Davy cannot change what makes Spark start Python processes or believe what they " +
-            s"say (${patch.method} of ${patch.target}), because this JVM ran Python work without Davy before. Start the " +
-            "application in a new JVM."
+            s"say (${patch.method} of ${patch.target}), because this JVM ran Python work without Davy before. " +
+            "Start the application in a new JVM."
         )
     }
 
@@ -154,11 +254,12 @@ private[spark] object SparkPatch {
     pool.appendClassPath(new LoaderClassPath(loader))
     val target = pool.get(patch.target)
     target.addField(CtField.make(s"public static volatile ${patch.hookType} $Field;", target))
-    val methods = target
-      .getDeclaredMethods(patch.method)
-      .filter(m => patch.parameters.forall(_ == m.getParameterTypes.length))
-    methods.foreach { method =>
-      if (patch.last) method.insertAfter(patch.line) else method.insertBefore(patch.line)
+    for ((name, line) <- patch.more + (patch.method -> patch.line)) {
+      val methods = target
+        .getDeclaredMethods(name)
+        .filter(m => patch.parameters.forall(_ == m.getParameterTypes.length))
+      if (methods.isEmpty) throw new NoSuchMethodException(name)
+      methods.foreach(_.insertBefore(line))
     }
     target.toClass(load(patch.neighbour))
   }

@@ -176,7 +176,10 @@ private[spark] final class DavyRuntime(conf: DavyConf, env: SparkEnv, image: Ima
    * Where a task works. The working folder of a stock executor holds the files that the application
    * adds, and a task finds them there by their names alone; the driver's does not.
    */
-  private def workingFolder(own: SparkFolders.Scratch, files: Option[SparkFolders.FilesRoot]): DirGrant =
+  private def workingFolder(
+      own: SparkFolders.Scratch,
+      files: Option[SparkFolders.FilesRoot]
+  ): DirGrant =
     DirGrant(
       own.path,
       SandboxSpec.GuestScratch,

@@ -10,14 +10,13 @@ import org.apache.arrow.vector.ipc.ArrowStreamReader
 import org.apache.arrow.vector.util.ValueVectorUtility
 import org.apache.arrow.vector.validate.ValidateUtil.ValidateException
 import org.apache.spark.TaskContext
-import org.apache.spark.davy.TextCheck
 
 /**
  * Results of types that have no way through memory (views, dictionaries, unions), which the guest
  * writes as Arrow's stream: Spark reads some of these, and refuses the others in its own words.
  *
- * Every batch is validated in full before anybody reads of it. Arrow Java itself believes what such a
- * stream says.
+ * Every batch is looked at before its vectors take it (`BatchCheck`), and validated in full before anybody reads of it.
+ * Arrow Java itself believes what such a stream says.
  */
 private[davy] final class GuestStream(
     stream: DataInputStream,
@@ -31,11 +30,7 @@ private[davy] final class GuestStream(
   def next(): Option[OutputBatch] =
     if (checked(reader.loadNextBatch())) {
       val root = reader.getVectorSchemaRoot
-      checked {
-        ValueVectorUtility.validateFull(root)
-        // It lets the first offset be negative.
-        TextCheck(root)
-      }
+      checked(ValueVectorUtility.validateFull(root))
       Some(new OutputBatch(root.slice(0), None))
     } else {
       reader.close(false)
