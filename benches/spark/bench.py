@@ -20,6 +20,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 import signal
 import statistics
 import subprocess
@@ -60,7 +61,7 @@ def machine() -> dict:
 def measure(mode: str, args, folder: pathlib.Path, turns: dict[str, str] | None = None) -> dict:
     env = launch.environment(VERSION, mode, f"local[{args.tasks}]", {"spark.driver.memory": "4g"}, extra=turns)
     python = str(launch.venv(f"spark-{VERSION}") / "bin/python")
-    argv = [python, str(HERE / PROGRAMS[args.suite]), str(args.rows), str(args.tasks)]
+    argv = [python, str(HERE / PROGRAMS[args.suite]), str(args.rows), str(args.tasks), args.only]
     done = launch.run_program(argv, env, folder / f"{mode}.log", 1800)
     for line in done.log.splitlines():
         if line.startswith("RESULT "):
@@ -121,6 +122,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rows", type=int)
     parser.add_argument("--tasks", type=int)
+    parser.add_argument("--only", default="", help="the cases whose names have this in them (columnar)")
     parser.add_argument("--quick", action="store_true", help="one round of 200,000 rows: does it run at all")
     args = parser.parse_args()
     if args.quick:
@@ -141,7 +143,8 @@ def main() -> None:
     if not args.quick:
         runs = ROOT / "benches/runs"
         runs.mkdir(exist_ok=True)
-        path = runs / f"{datetime.date.today()}-spark-{args.suite}-{args.tasks}.json"
+        part = "-" + re.sub(r"\W+", "-", args.only) if args.only else ""
+        path = runs / f"{datetime.date.today()}-spark-{args.suite}-{args.tasks}{part}.json"
         path.write_text(
             json.dumps({"machine": described, "rows": args.rows, "tasks": args.tasks, "rounds": rounds}, indent=1)
             + "\n"
