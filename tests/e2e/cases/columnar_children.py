@@ -1,4 +1,4 @@
-"""Columns that Spark's own readers and caches give, of every type: text with and without dictionaries, nested to depth 3."""
+"""Columns that Spark's own readers and caches give, of every type: text with dictionaries and without."""
 
 import os
 import tempfile
@@ -81,9 +81,7 @@ def functions(frame):
     """What the functions see of a frame's columns, by groups of types, and of all at once."""
     groups = {"numbers": NUMBERS, "times": TIMES, "decimals": DECIMALS, "texts": TEXTS, "nested": NESTED}
     there = [name for name in frame.columns if name != "id"]
-    frames = {
-        group: frame.select("id", shown(*names)) for group, names in groups.items() if set(names) <= set(there)
-    }
+    frames = {group: frame.select("id", shown(*names)) for group, names in groups.items() if set(names) <= set(there)}
     frames |= {
         "struct": frame.select("id", whole(struct(*there))),
         "filtered": frame.filter("id % 7 > 2").select("id", shown(*there)),

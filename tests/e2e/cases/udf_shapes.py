@@ -281,7 +281,10 @@ def too_deep_for_the_parser(spark):
         spark.range(1).select(udf(lambda _: eval("-" * 8000 + "1"), "int", useArrow=False)("id")).collect()
     except Exception as e:
         lines = str(e).splitlines()
-        return [type(e).__name__, [line for line in lines if "MemoryError" in line or "exceeded" in line or "GiB" in line]]
+        return [
+            type(e).__name__,
+            [line for line in lines if "MemoryError" in line or "exceeded" in line or "GiB" in line],
+        ]
 
 
 @case()
