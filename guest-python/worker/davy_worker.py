@@ -10,16 +10,18 @@ and then calls :func:`serve` in each sandbox that starts from it. Both read the 
 the memory limit, ``reuse`` whether to serve more than one task, ``buffer_size`` bytes.
 """
 
+import sys
+
+_started = frozenset(sys.modules)  # with Python itself: what is imported from here on, a job's own module may replace
+
 import contextlib
 import gc
 import importlib
 import importlib.util
 import io
-import itertools
 import json
 import os
 import pkgutil
-import sys
 import time
 import zipimport
 
@@ -88,7 +90,7 @@ _STANDARD = """
     socketserver string struct subprocess tarfile tempfile textwrap threading tokenize traceback types
     typing unicodedata urllib.parse uuid warnings weakref zipfile zlib zoneinfo
 """.split()
-_prepared = frozenset()  # those of them, and of what the worker needs itself, that come after Python's own start
+_prepared = frozenset()  # those of them, and of what the worker needs itself, that a job's own module may replace
 
 
 def prepare():
@@ -97,8 +99,7 @@ def prepare():
     # CPython lowers its default to 600 on WASI; the guest's stack holds the usual depth.
     sys.setrecursionlimit(1000)
     _image_path[:] = sys.path
-    started = set(itertools.takewhile(lambda name: name != __name__, sys.modules))
-    own = started.union(sys.builtin_module_names, (name for name in sys.modules if name.startswith("davy_")), (__name__,))
+    own = _started.union(sys.builtin_module_names, (name for name in sys.modules if name.startswith("davy_")))
     for name in _STANDARD:
         with contextlib.suppress(ImportError):  # not in each version of Python
             importlib.import_module(name)
