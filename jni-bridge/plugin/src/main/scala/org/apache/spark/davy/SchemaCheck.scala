@@ -55,8 +55,8 @@ private[davy] final class SchemaCheck(bytes: Int) {
 
 private[davy] object SchemaCheck {
 
-  /** As pyarrow reads and writes them, unless told otherwise. */
-  private val Deepest = 64
+  /** Batches of more than 64 pyarrow refuses itself, but only after it has written their schema. */
+  private val Deepest = 256
 
   /** The least that a field takes, or a key and its value: where its table is, and what is where in it. */
   private val Table = 16L

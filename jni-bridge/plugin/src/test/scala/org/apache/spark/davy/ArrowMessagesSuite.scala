@@ -192,12 +192,12 @@ class ArrowMessagesSuite extends munit.FunSuite {
       val name = b.createString("")
       val deepest = field(b, FbField.createChildrenVector(b, Array.empty[Int]), name)
       Seq(
-        (1 to 64).foldLeft(deepest)((below, _) =>
+        (1 to 256).foldLeft(deepest)((below, _) =>
           field(b, FbField.createChildrenVector(b, Array(below)), name)
         )
       )
     }
-    assertEquals(said(deep), broke("the schema of its Arrow stream is more than 64 fields deep"))
+    assertEquals(said(deep), broke("the schema of its Arrow stream is more than 256 fields deep"))
   }
 
   test("streams without a schema, with another message, with a compressed batch") {
