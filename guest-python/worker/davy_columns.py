@@ -99,7 +99,8 @@ def _load(stream):
 
     size = struct.unpack(">i", stream.read(4))[0]
     if size >= 0:
-        _schemas.append(pa.ipc.read_schema(pa.py_buffer(stream.read(size))))
+        schema = pa.ipc.read_schema(pa.py_buffer(stream.read(size)))
+        _schemas.append((schema, [_shape(pa, kind) for kind in schema.types]))
     schema = _schemas[-1 if size >= 0 else -1 - size]
     global _pack, _next_row
     while frame := _U32.unpack(stream.read(4))[0]:
@@ -115,28 +116,38 @@ def _load(stream):
             yield _take(pa, stream, schema)
 
 
+def _shape(pa, kind):
+    """What is asked of a type for each of its arrays: itself, the number of its buffers (none of a column of nulls), its
+    children's."""
+    if pa.types.is_null(kind):
+        return kind, 0, ()
+    return kind, kind.num_buffers, [_shape(pa, child) for child in _below(kind)]
+
+
 def _take(pa, stream, schema):
+    schema, shapes = schema
     rows, size, nodes, buffers = struct.unpack(">IQII", stream.read(20))
     numbers = struct.unpack(f">{2 * (nodes + buffers)}Q", stream.read(16 * (nodes + buffers)))
     memory = pa.py_buffer(_davy.gateway(_TAKE_BATCH, b"", size)) if size else None
     places = iter(numbers[2 * nodes :])
     slices = (memory.slice(at, length) if length else None for at, length in zip(places, places))
     numbers = iter(numbers[: 2 * nodes])
-    columns = [_array(pa, kind, numbers, slices) for kind in schema.types]
+    columns = [_array(pa, shape, numbers, slices) for shape in shapes]
     # A batch without columns would forget its rows; the host sends none.
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _array(pa, kind, numbers, buffers):
+def _array(pa, shape, numbers, buffers):
+    kind, count, below = shape
     length, nulls = next(numbers), next(numbers)
-    if pa.types.is_null(kind):
+    if not count:
         return pa.nulls(length)
-    own = [next(buffers) for _ in range(kind.num_buffers)]
-    if own[1:] and own[1] is None:
+    own = [next(buffers) for _ in range(count)]
+    if count > 1 and own[1] is None:
         own[1] = pa.py_buffer(bytes(8))  # an absent buffer stands for validity only
-    if own[2:] and own[2] is None:
+    if count > 2 and own[2] is None:
         own[2] = pa.py_buffer(b"")
-    children = [_array(pa, kind.field(i).type, numbers, buffers) for i in range(kind.num_fields)]
+    children = [_array(pa, child, numbers, buffers) for child in below]
     return pa.Array.from_buffers(kind, length, own, nulls, 0, children)
 
 

@@ -7,6 +7,7 @@ Made for the PySpark that has these classes (4.3) and the pandas of the image.
 
 import contextlib
 import functools
+import operator
 import sys
 
 import _davy
@@ -26,6 +27,7 @@ class _Conversions:
         import pandas as pd
         import pyarrow as pa
         from pandas._libs.internals import BlockPlacement
+        from pandas.core import roperator
         from pandas.core.generic import NDFrame
         from pandas.core.indexes.api import default_index
         from pandas.core.internals.blocks import new_block_2d
@@ -53,6 +55,13 @@ class _Conversions:
         whole, real = np.dtype("int64"), np.dtype("float64")
         self.scalars = {float: real, np.float64: real, int: whole, np.int64: whole}
         self.places = frozenset((int, np.int32, np.int64))
+        # pandas does nothing of its own about what these divide by zero.
+        self.operators = {}
+        for name in ("add", "sub", "mul", "truediv"):
+            self.operators |= {f"__{name}__": getattr(operator, name), f"__r{name}__": getattr(roperator, f"r{name}")}
+        self.exact = 1 << 53
+        self.names = (str, type(None))
+        self.operands = {real: (float, int), whole: (int,)}
         self.text, self.struct = types.StringType, types.StructType
         self.object = np.dtype(object)
         self.schema = None  # the last one, and what PySpark makes of it
@@ -97,6 +106,9 @@ class _Conversions:
         pd.concat = concat_columns
         indexer = type(pd.Series(dtype=float).iloc)
         indexer.__getitem__ = _davy.first(self.window, indexer.__getitem__, True)
+        for name, operation in self.operators.items():
+            ours = functools.partial(self.arithmetic, operation)
+            setattr(pd.Series, name, _davy.first(ours, getattr(pd.Series, name), True))
 
     def spark(self, schema):
         """PySpark's schema for an Arrow schema."""
@@ -137,9 +149,10 @@ class _Conversions:
         self.fill(series, values, field.name)
         return series
 
-    def fill(self, series, values, name):
-        """``series.__init__(values, name=name, copy=False)`` for an array of numbers."""
-        index = self.index(len(values))
+    def fill(self, series, values, name, index=None):
+        """``series.__init__(values, index, name=name, copy=False)`` for an array of numbers."""
+        if index is None:
+            index = self.index(len(values))
         self.begin(series, self.single.from_array(values, index))
         object.__setattr__(series, "_name", name)
 
@@ -156,6 +169,40 @@ class _Conversions:
         self.begin(series, whole._mgr.get_slice(key))
         object.__setattr__(series, "_name", whole._name)
         return series
+
+    def arithmetic(self, operation, left, right):
+        """``left + right`` and the like of numbers of one type and one index: short batches wait for little else."""
+        if type(left) is not self.pd.Series:
+            return NotImplemented
+        values, name, index = left._values, left._name, left.index
+        if type(values) is not self.np.ndarray or left._attrs or not left._flags.allows_duplicate_labels:
+            return NotImplemented
+        operands = self.operands.get(values.dtype)
+        if operands is None:
+            return NotImplemented
+        if type(right) is self.pd.Series:
+            others, other = right._values, right._name
+            if type(others) is not self.np.ndarray or others.dtype != values.dtype:
+                return NotImplemented
+            if index is not right.index and not self.same_range(index, right.index):
+                return NotImplemented
+            if type(name) not in self.names or type(other) not in self.names:
+                return NotImplemented
+            if name != other:
+                name = None
+        elif type(right) in operands and (type(right) is float or abs(right) < self.exact):
+            others = right
+        else:
+            return NotImplemented
+        with self.np.errstate(all="ignore"):
+            result = operation(values, others)
+        series = self.pd.Series.__new__(self.pd.Series)
+        self.fill(series, result, name, index)
+        return series
+
+    def same_range(self, one, other):
+        ranges = type(one) is self.pd.RangeIndex and type(other) is self.pd.RangeIndex
+        return ranges and one._range == other._range
 
     def scalar(self, series, data):
         """``series.__init__(data)`` for a list of one number, as PySpark makes of each aggregate."""

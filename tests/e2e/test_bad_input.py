@@ -49,7 +49,7 @@ logger.runtime.name = davy.DavyRuntime
 logger.runtime.level = debug
 """
 # No task may wait for long, and a failure is one only once.
-CONF = launch.QUICK_CONF | {"spark.task.maxFailures": "1"}
+CONF = {"spark.task.maxFailures": "1"}
 # Seconds for a job that compiles the image first, on a slow machine.
 COMPILES = 600
 
@@ -64,7 +64,12 @@ def place(jobs):
 def run(folder, conf=None, master="local[2]", jars=True, extra=None, mode=DAVY, timeout=120, words=()):
     folder.mkdir(parents=True, exist_ok=True)
     env = launch.environment(
-        VERSION, mode, master, CONF | (conf or {}), jars=jars, extra=launch.QUICK_ENV | (extra or {})
+        VERSION,
+        mode,
+        master,
+        launch.quick_conf(VERSION) | CONF | (conf or {}),
+        jars=jars,
+        extra=launch.QUICK_ENV | (extra or {}),
     )
     python = str(launch.venv(f"spark-{VERSION}") / "bin/python")
     (folder / "job.py").write_text(JOB)
@@ -182,7 +187,7 @@ def tells(folder, conf):
     """The log of one more JVM with this cache."""
     folder.mkdir(parents=True)
     (folder / "log4j2.properties").write_text(LOG)
-    java = f"{launch.SHORT_LIVED} -Dlog4j2.configurationFile={folder}/log4j2.properties"
+    java = f"{launch.short_lived(VERSION)} -Dlog4j2.configurationFile={folder}/log4j2.properties"
     more = {"spark.driver.extraJavaOptions": java, "spark.log.level": None}
     done = run(folder, conf | more, timeout=COMPILES)
     assert "SUM 55" in done.log, said(done.log)

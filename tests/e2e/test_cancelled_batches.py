@@ -9,6 +9,8 @@ import pytest
 from harness import launch
 from harness.launch import DAVY
 
+VERSION = "4.3.0"
+
 # Prints a JSON object: of each kind of node and each phase, how the job ended and what was left of it.
 JOB = """
 import json, threading, time
@@ -116,7 +118,7 @@ def test_a_kill_in_any_phase_frees_all_batches(tmp_path, off_heap):
         "spark.metrics.conf.*.sink.csv.directory": f"{tmp_path}/gauges",
         "spark.metrics.conf.*.sink.csv.period": "1",
     } | (charged if off_heap else {})
-    env = launch.environment("4.3.0", DAVY, "local[2]", settings | launch.QUICK_CONF, extra=launch.QUICK_ENV)
+    env = launch.environment(VERSION, DAVY, "local[2]", settings | launch.quick_conf(VERSION), extra=launch.QUICK_ENV)
     argv = [str(launch.venv("spark-4.3.0") / "bin/python"), "job.py"]
     done = launch.run_program(argv, env, tmp_path / "log.txt", 300)
     lines = [line[7:] for line in done.log.splitlines() if line.startswith("RESULT ")]

@@ -26,7 +26,7 @@ def server(mode, folder):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    conf = launch.QUICK_CONF | {
+    conf = launch.quick_conf(VERSION) | {
         "spark.connect.grpc.binding.port": str(port),
         "spark.connect.grpc.binding.address": "127.0.0.1",
     }

@@ -7,6 +7,7 @@ import decimal
 import itertools
 import pathlib
 import sys
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -61,11 +62,27 @@ SERIES = [
     pd.Series(np.arange(6.0)[::2]),
     [1, 2, 3],
 ]
+
+
+class Derived(pd.Series):
+    """A job's own kind of Series."""
+
+    @property
+    def _constructor(self):
+        return Derived
+
+
 INDEXER = type(SERIES[0].iloc)
 KEYS = [
     *(slice(a, b) for a in (0, 1, -1, 3, 9, np.int64(1), np.int32(2)) for b in (0, 2, -1, 9, np.int64(3), np.int32(1))),
     *(slice(None, 2), slice(1, None), slice(0, 3, 2), slice("a", "b"), slice(0.0, 1.0), slice(np.int8(0), np.int8(2))),
     *(1, -1, 9, [0, 2], "a", (slice(0, 2),), (0, 0), np.array([True, False, True])),
+]
+OPERATORS = [f"__{side}{name}__" for name in ("add", "sub", "mul", "truediv") for side in ("", "r")]
+SCALARS = [
+    *(2, -1, 0, True, 2**53, 2**63, 10**30, 1.5, 0.0, -0.0, float("nan"), float("inf"), "a", None, pd.NA, D("1.5")),
+    *(np.int64(2), np.float64(0), np.float32(0.1), np.int8(100), np.array(2.0), [1, 2, 3], (1.0, 2.0, 3.0), range(3)),
+    *(np.arange(3.0), pd.Index([1, 2, 3]), pd.Timedelta(1), pd.DataFrame({"x": [1.0, 2, 3]}), 1j),
 ]
 KINDS = [
     types.LongType(),
@@ -81,9 +98,10 @@ KINDS = [
 
 @pytest.fixture(scope="module")
 def pairs():
-    """PySpark's functions and pandas' concat, each with the guest's."""
+    """PySpark's functions and pandas' own, each with the guest's."""
     to_arrow, transformer = conversion.PandasToArrowConversion, conversion.ArrowBatchTransformer
     places = [(to_arrow, "convert"), (transformer, "to_pandas"), (pd, "concat"), (INDEXER, "__getitem__")]
+    places += [(pd.Series, name) for name in OPERATORS]
     raw = [place.__dict__.get(name) for place, name in places]
     theirs = [getattr(place, name) for place, name in places]
     davy_pandas.install()
@@ -94,7 +112,8 @@ def pairs():
         else:
             setattr(place, name, function)
     assert all(a is not b for a, b in zip(theirs, ours, strict=True))
-    return dict(zip(("to_arrow", "to_pandas", "concat", "iloc"), zip(theirs, ours, strict=True), strict=True))
+    names = ("to_arrow", "to_pandas", "concat", "iloc", *OPERATORS)
+    return dict(zip(names, zip(theirs, ours, strict=True), strict=True))
 
 
 def shown(value):
@@ -150,6 +169,38 @@ def test_iloc(pairs):
     for whole in [*(s for s in SERIES if isinstance(s, pd.Series)), named, marked, single, frame]:
         for key in KEYS:
             assert outcome(look, ours, whole, key) == outcome(look, theirs, whole, key), key
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_arithmetic(pairs, name):
+    theirs, ours = pairs[name]
+    x = pd.Series([1.5, np.nan, -0.0], name="x")
+    whole = pd.Series([2**62, -(2**63), 0], name="x")
+    marked, single, sub = x.copy(), x.set_flags(allows_duplicate_labels=False), Derived([1.0, 2.0, 3.0])
+    marked.attrs["unit"] = "m"
+    renamed = [x.rename(n) for n in ("y", None, 1, ("x", "y"), np.nan)]
+    indexed = [x.set_axis(i) for i in ([0, 1, 2], [2, 1, 0], range(1, 4), range(0, 6, 2), pd.RangeIndex(3, name="n"))]
+    series = [*(s for s in SERIES if isinstance(s, pd.Series)), x, whole, marked, single, sub, *renamed, *indexed]
+
+    def look(function, left, right):
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")
+            found = function(left, right)
+        said = [(w.category, str(w.message)) for w in heard]
+        if not isinstance(found, pd.Series):
+            return repr(found), said
+        same = [
+            found.index is left.index,
+            type(found),
+            found.attrs,
+            found.flags.allows_duplicate_labels,
+            found.index.name,
+        ]
+        return [found, same, said]
+
+    for left in series:
+        for right in [left, *series, *SCALARS]:
+            assert outcome(look, ours, left, right) == outcome(look, theirs, left, right), (left, right)
 
 
 def test_concat(pairs):

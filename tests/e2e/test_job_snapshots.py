@@ -75,7 +75,7 @@ CASES = [
 def run(folder, **conf):
     """What the log says of each case."""
     (folder / "log4j2.properties").write_text(LOG)
-    java = f"{launch.SHORT_LIVED} -Dlog4j2.configurationFile={folder}/log4j2.properties"
+    java = f"{launch.short_lived(VERSION)} -Dlog4j2.configurationFile={folder}/log4j2.properties"
     settings = {"spark.driver.extraJavaOptions": java, "spark.log.level": None, "spark.davy.grant.read": str(folder)}
     (folder / "gauges").mkdir()
     settings |= {

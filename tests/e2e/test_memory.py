@@ -103,7 +103,7 @@ def run(folder, version, *jobs, **conf):
         "spark.metrics.conf.*.sink.csv.class": "org.apache.spark.metrics.sink.CsvSink",
         "spark.metrics.conf.*.sink.csv.directory": f"{folder}/gauges",
         "spark.metrics.conf.*.sink.csv.period": "1",
-    } | launch.QUICK_CONF
+    } | launch.quick_conf(version)
     env = launch.environment(version, DAVY, "local[2]", settings | conf, extra=launch.QUICK_ENV)
     argv = [str(launch.venv(f"spark-{version}") / "bin/python"), "job.py", *jobs]
     done = launch.run_program(argv, env, folder / "log.txt", 300)
@@ -208,7 +208,9 @@ def test_batches_outside_of_the_sandbox_are_in_sparks_books(tmp_path, version, c
 
 def test_charging_needs_off_heap_memory(tmp_path):
     conf = {"spark.davy.memory.charge": "true"}
-    env = launch.environment("4.3.0", DAVY, "local[1]", conf | launch.QUICK_CONF, extra=launch.QUICK_ENV)
+    env = launch.environment(
+        VERSIONS[0], DAVY, "local[1]", conf | launch.quick_conf(VERSIONS[0]), extra=launch.QUICK_ENV
+    )
     (tmp_path / "job.py").write_text("from pyspark.sql import SparkSession; SparkSession.builder.getOrCreate()")
     done = launch.run_program(
         [str(launch.venv("spark-4.3.0") / "bin/python"), "job.py"], env, tmp_path / "log.txt", 120

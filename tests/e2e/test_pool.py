@@ -38,7 +38,7 @@ spark.stop()
 @pytest.mark.parametrize("reuse", ["true", "false"])
 def test_four_tasks_at_once_and_one_idle_place(tmp_path, reuse):
     conf = {"spark.python.factory.idleWorkerMaxPoolSize": "1", "spark.python.worker.reuse": reuse}
-    env = launch.environment(VERSION, DAVY, "local[4]", launch.QUICK_CONF | conf, extra=launch.QUICK_ENV)
+    env = launch.environment(VERSION, DAVY, "local[4]", launch.quick_conf(VERSION) | conf, extra=launch.QUICK_ENV)
     (tmp_path / "job.py").write_text(JOB)
     argv = [str(launch.venv(f"spark-{VERSION}") / "bin/python"), "job.py"]
     done = launch.run_program(argv, env, tmp_path / "log.txt", 240)

@@ -10,7 +10,7 @@ import pytest
 
 from harness import launch
 from harness.cluster import standalone
-from harness.launch import DAVY, QUICK_CONF, QUICK_ENV, STOCK
+from harness.launch import DAVY, QUICK_ENV, STOCK
 
 VERSION = "4.3.0"
 # Prints a JSON object: how each stop went; then the time, and stops while a task loops.
@@ -113,7 +113,7 @@ def run(mode, master, what, folder, conf):
     folder.mkdir()
     (folder / "gauges").mkdir()
     (folder / "job.py").write_text(JOB)
-    settings = QUICK_CONF | {
+    settings = launch.quick_conf(VERSION) | {
         "spark.cores.max": "2",
         "spark.scheduler.minRegisteredResourcesRatio": "1.0",
         "spark.scheduler.maxRegisteredResourcesWaitingTime": "120s",

@@ -9,7 +9,7 @@ import pytest
 
 from harness import launch, toolbox
 from harness.cluster import standalone
-from harness.launch import DAVY, QUICK_CONF, QUICK_ENV, STOCK
+from harness.launch import DAVY, QUICK_ENV, STOCK
 
 VERSION = "4.3.0"
 JOB = """
@@ -72,10 +72,11 @@ def submit(mode, master, folder):
     with zipfile.ZipFile(folder / "tariffs.zip", "w") as file:
         file.writestr("tariffs/__init__.py", "from .rate import RATE\n\ndef of(n):\n    return n * RATE\n")
         file.writestr("tariffs/rate.py", "RATE = 3\n")
-    env = launch.environment(VERSION, mode, master, QUICK_CONF, extra=QUICK_ENV)
+    conf = launch.quick_conf(VERSION)
+    env = launch.environment(VERSION, mode, master, conf, extra=QUICK_ENV)
     del env["PYSPARK_SUBMIT_ARGS"], env["PYTHONPATH"]
     argv = [
-        *(str(launch.venv(f"spark-{VERSION}") / "bin/spark-submit"), *launch.submit_words(mode, master, QUICK_CONF)),
+        *(str(launch.venv(f"spark-{VERSION}") / "bin/spark-submit"), *launch.submit_words(mode, master, conf)),
         *("--py-files", f"{folder}/tariffs.zip,{folder}/alone.py", "--files", f"{folder}/rates.json"),
         *("--archives", f"{toolbox.archive(folder)}#env", f"{folder}/job.py", "one", "two words"),
     ]

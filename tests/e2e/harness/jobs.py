@@ -8,7 +8,7 @@ import pathlib
 import queue
 import threading
 
-from harness import registry
+from harness import registry, stock
 from harness.cluster import standalone
 from harness.launch import DAVY, QUICK_ENV, STOCK, Outcomes, run_cases, stop_programs
 
@@ -25,11 +25,12 @@ BOTH_EXECUTORS = {
 
 
 def on_a_cluster(folder: pathlib.Path) -> dict[str, Outcomes]:
-    """Stock's and Davy's outcomes, one after the other on the same cluster."""
-    names = [name for name in registry.names("4.3.0") if registry.CASES[name].cluster]
-    with standalone("4.3.0", folder, env=QUICK_ENV) as master:
+    """Davy's outcomes, and stock's of those that must run live, one after the other on the same cluster."""
+    version, names = stock.VERSIONS[0], {STOCK: stock.live_on_a_cluster(), DAVY: stock.on_a_cluster()}
+    with standalone(version, folder, env=QUICK_ENV) as master:
         return {
-            mode: run_cases("4.3.0", mode, master, folder / mode, names, conf=BOTH_EXECUTORS) for mode in (STOCK, DAVY)
+            mode: run_cases(version, mode, master, folder / mode, chosen, conf=BOTH_EXECUTORS)
+            for mode, chosen in names.items()
         }
 
 

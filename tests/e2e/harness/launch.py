@@ -14,7 +14,7 @@ import subprocess
 import threading
 import time
 
-from harness import registry, toolbox
+from harness import class_archive, registry, toolbox
 
 E2E = pathlib.Path(__file__).resolve().parents[1]
 ROOT = E2E.parents[1]
@@ -40,7 +40,6 @@ COMMON = {
 # The tests' JVMs live for minutes: half of what they computed was the second compiler's work.
 # Not for what is measured or shown, so nothing has it unasked.
 SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-QUICK_CONF = {"spark.driver.extraJavaOptions": SHORT_LIVED, "spark.executor.extraJavaOptions": SHORT_LIVED}
 QUICK_ENV = {"SPARK_LAUNCHER_OPTS": SHORT_LIVED, "SPARK_DAEMON_JAVA_OPTS": SHORT_LIVED}
 # With Davy no Python process may start: the daemon it would start does not exist.
 DAVY_CONF = {
@@ -56,6 +55,15 @@ def venv(name: str) -> pathlib.Path:
     """The folder of a Python environment of `scripts/requirements`."""
     done = subprocess.run([ROOT / "scripts/venv", name], check=True, stdout=subprocess.PIPE, text=True)
     return pathlib.Path(done.stdout.strip())
+
+
+def short_lived(version: str) -> str:
+    """The options of a JVM with Spark that lives for minutes."""
+    return f"{SHORT_LIVED} {class_archive.option(version, venv(f'spark-{version}'), pathlib.Path(CACHE), SHORT_LIVED)}"
+
+
+def quick_conf(version: str) -> dict[str, str]:
+    return dict.fromkeys(("spark.driver.extraJavaOptions", "spark.executor.extraJavaOptions"), short_lived(version))
 
 
 def submit_words(mode: str, master: str, conf: dict | None = None, jars: bool = True) -> list[str]:
@@ -178,7 +186,7 @@ def run_cases(version, mode, master, folder, names, *, conf=None, timeout=900) -
     argv += ["--out", str(out), "--archive", str(toolbox.archive(folder))]
     # A variable of the executor's own that no user code may see.
     extra = QUICK_ENV | {"E2E_HOST_SECRET": "do not tell"}
-    env = environment(version, mode, master, QUICK_CONF | (conf or {}), extra=extra)
+    env = environment(version, mode, master, quick_conf(version) | (conf or {}), extra=extra)
     out.unlink(missing_ok=True)
     log, known, deadline = "", -1, time.monotonic() + timeout
     while True:
