@@ -119,7 +119,7 @@ def main() -> None:
         signal.signal(how, stop)
     parser = argparse.ArgumentParser()
     parser.add_argument("suite", nargs="?", default="pickled", choices=PROGRAMS)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, help="of columnar and shapes one: it has five runs of each case")
     parser.add_argument("--rows", type=int)
     parser.add_argument("--tasks", type=int)
     parser.add_argument("--only", default="", help="the cases whose names have this in them (columnar)")
@@ -127,6 +127,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.quick:
         args.rounds, args.rows = 1, 100 if args.suite == "model" else 200_000
+    args.rounds = args.rounds or (1 if args.suite in ("columnar", "shapes") else 5)
     args.rows, args.tasks = args.rows or ROWS[args.suite], args.tasks or TASKS[args.suite]
     described, rounds = machine(), []
     with tempfile.TemporaryDirectory(prefix="davy-bench-") as scratch:

@@ -1,7 +1,7 @@
 """Call-backs to the executor, which stock workers make through local sockets.
 
-The host connects to a Unix socket of Spark's for the guest; the guest has no socket. What is here
-looks enough like one for PySpark's own code.
+The host connects for the guest to a Unix socket of Spark's, or to a port that Spark serves its task at (4.0); the
+guest has no socket. What is here looks enough like one for PySpark's own code.
 """
 
 import io
@@ -45,18 +45,25 @@ class _Stream(io.RawIOBase):
 
 
 class Callback:
-    """Stands for the one kind of socket that PySpark's worker opens: a Unix socket of its executor's."""
+    """Stands for the sockets that PySpark's worker opens: to a Unix socket of its executor's, or to a port there."""
 
     def __init__(self, *_family_and_type):
         self._stream = None
 
-    def connect(self, path):
-        if not isinstance(path, str):
-            raise refused("a streaming query's state")
-        self._stream = _Stream(_davy.gateway(_CONNECT, path.encode()))
+    def connect(self, address, what="a streaming query's state"):
+        try:
+            asked = address if isinstance(address, str) else f":{address[1]}"
+            self._stream = _Stream(_davy.gateway(_CONNECT, asked.encode()))
+        except PermissionError:
+            if isinstance(address, str):
+                raise
+            raise refused(what) from None
 
     def makefile(self, _mode, buffering):
         return io.BufferedRWPair(self._stream, self._stream, buffering)
+
+    def setsockopt(self, *_option):
+        """The host sets what is useful."""
 
     def settimeout(self, _seconds):
         """Waits end with the task."""
@@ -69,17 +76,17 @@ class Callback:
 def refused(what):
     return RuntimeError(
         f"Davy cannot serve {what} here: Spark offers it on a network port, and a sandbox has no "
-        "network. What to do: use Spark 4.1 or later and leave spark.python.unix.domain.socket.enabled "
-        "to Davy, which sets it to true; or run this job without Davy."
+        "network. What to do: leave spark.python.unix.domain.socket.enabled to Davy, which sets it to true; "
+        "or run this job without Davy."
     )
 
 
 #: Stands for the module `socket` where PySpark's worker uses no more of it.
-sockets = types.SimpleNamespace(AF_UNIX=1, SOCK_STREAM=1, socket=Callback)
+sockets = types.SimpleNamespace(AF_UNIX=1, SOCK_STREAM=1, IPPROTO_TCP=6, TCP_NODELAY=1, socket=Callback)
 
 
-def connect(path, buffering):
-    """The connection to `path` as (file, socket), as ``local_connect_and_auth`` returns it."""
+def connect(address, buffering, what):
+    """The connection to `address` as (file, socket), as ``local_connect_and_auth`` returns it."""
     callback = Callback()
-    callback.connect(path)
+    callback.connect(address, what)
     return callback.makefile("rwb", buffering), callback

@@ -97,13 +97,16 @@ def wrap(module, name, wrapper):
 
 def _connect(conn_info, auth_secret):
     """Stands for PySpark's connection to its executor: a Unix socket, or a port and a secret."""
-    if isinstance(conn_info, str) and auth_secret is None:
-        return davy_callback.connect(conn_info, int(os.environ.get("SPARK_BUFFER_SIZE", 65536)))
     what = {
         "setup_broadcasts": "an encrypted broadcast",
         "_load_from_socket": "a barrier task's barrier() or allGather()",
     }.get(sys._getframe(1).f_code.co_name, "a call back to the executor")
-    raise davy_callback.refused(what)
+    by_name = isinstance(conn_info, str) and auth_secret is None
+    address = conn_info if by_name else ("localhost", conn_info)
+    stream, callback = davy_callback.connect(address, int(os.environ.get("SPARK_BUFFER_SIZE", 65536)), what)
+    if not by_name:
+        sys.modules["pyspark.util"]._do_server_auth(stream, auth_secret)
+    return stream, callback
 
 
 # What 32-bit pointers cannot serve is refused inside the guest: the host was not asked, and has met no limit.

@@ -8,7 +8,7 @@ use crate::handles::Handles;
 use crate::spec;
 use davy_runtime::{Cache, Engine, Fault, Image, Sandbox, SnapshotFigures, TaskLimits};
 use jni::objects::{JByteArray, JByteBuffer, JLongArray, JObject, JString};
-use jni::sys::{jint, jlong};
+use jni::sys::{jboolean, jint, jlong};
 use jni::{Env, EnvUnowned};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,6 +48,23 @@ fn gone(sandbox: &Sandbox) -> Failure {
             .unwrap_or(Fault::Script { what: "the Python worker ended before its input".into() })
             .into(),
     }
+}
+
+#[unsafe(no_mangle)]
+extern "system" fn Java_davy_Native_allowPort<'l>(
+    env: EnvUnowned<'l>,
+    _this: JObject<'l>,
+    sandbox: jlong,
+    port: jint,
+    once: jboolean,
+) {
+    guard(env, |_| {
+        let sandbox = SANDBOXES.get(sandbox)?;
+        if let Ok(port) = u16::try_from(port) {
+            sandbox.channels().allow_port(port, once);
+        }
+        Ok(())
+    })
 }
 
 #[unsafe(no_mangle)]

@@ -30,7 +30,8 @@ pub(crate) mod verb {
     pub(crate) const ADMIT: u32 = 1;
     /// Request: nothing. Response: the sentence of the memory limit if it was met, else nothing.
     pub(crate) const MEMORY: u32 = 2;
-    /// Request: the host path (UTF-8) of a Unix socket. Response: a handle, u32 little-endian.
+    /// Request: the host path (UTF-8) of a Unix socket, or `:` and a port. Response: a handle, u32
+    /// little-endian.
     pub(crate) const CONNECT: u32 = 3;
     /// Request: handle and greatest number of bytes (u32 each). Response: at least one byte; none
     /// when the other side is done.

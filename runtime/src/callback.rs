@@ -1,14 +1,15 @@
 //! Call-backs: byte streams from a guest to sockets that its own host process listens on.
 //!
 //! Stock workers open local sockets to their executor for some services. A sandbox has no network;
-//! it may name a Unix socket beneath one folder, and the host connects for it. What the socket
-//! serves is the embedder's business: this carries bytes.
+//! it may name a Unix socket beneath one folder, or a port that the embedder said is its task's, and
+//! the host connects for it. What the socket serves is the embedder's business: this carries bytes.
 
 use crate::abi::errno;
 use crate::channel::Channels;
 use crate::failpoint::step;
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Component, Path, PathBuf};
@@ -34,11 +35,15 @@ const MAX_TRANSFER: usize = 64 << 10;
 /// A stop is noticed at least this often.
 const POLL: Duration = Duration::from_millis(10);
 
+/// One connection, to either kind of socket.
+trait Stream: Read + Write + std::fmt::Debug + Send {}
+impl<T: Read + Write + std::fmt::Debug + Send> Stream for T {}
+
 /// The open call-backs of one sandbox.
 #[derive(Debug)]
 pub(crate) struct Callbacks {
     rule: Option<CallbackRule>,
-    open: HashMap<u32, UnixStream>,
+    open: HashMap<u32, Box<dyn Stream>>,
     next: u32,
 }
 
@@ -55,27 +60,24 @@ impl Callbacks {
         Callbacks { rule, open: HashMap::new(), next: 1 }
     }
 
-    /// Connects to the socket that `asked`, an absolute host path from the guest (hostile), names.
-    /// Answers its handle.
-    pub(crate) fn connect(&mut self, asked: &str) -> Result<u32, Failed> {
-        let path = Path::new(asked);
-        let allowed = self.rule.as_ref().is_some_and(|rule| rule.allows(path));
-        if !allowed {
-            return Err(Failed::Errno(errno::ACCES));
-        }
+    /// Connects to the socket that `asked` names (hostile): an absolute host path, or `:` and a
+    /// port. Answers its handle.
+    pub(crate) fn connect(&mut self, asked: &str, channels: &Channels) -> Result<u32, Failed> {
         if self.open.len() >= MAX_STREAMS {
             return Err(Failed::Errno(errno::MFILE));
         }
-        // A symlink is no socket. Guests cannot write to the folder, so it stays what it is.
-        let meta = path.symlink_metadata().map_err(|_| Failed::Errno(errno::NOENT))?;
-        if !meta.file_type().is_socket() {
+        let port = asked.strip_prefix(':').map(|digits| digits.parse().unwrap_or(0));
+        let allowed = match port {
+            Some(port) => channels.use_port(port),
+            None => self.rule.as_ref().is_some_and(|rule| rule.allows(Path::new(asked))),
+        };
+        if !allowed {
             return Err(Failed::Errno(errno::ACCES));
         }
-        let stream = step("callback.connect")
-            .and_then(|()| UnixStream::connect(path))
-            .and_then(|s| s.set_read_timeout(Some(POLL)).map(|()| s))
-            .and_then(|s| s.set_write_timeout(Some(POLL)).map(|()| s))
-            .map_err(|_| Failed::Errno(errno::CONNREFUSED))?;
+        let stream = match port {
+            Some(port) => to_port(port)?,
+            None => to_unix_socket(Path::new(asked))?,
+        };
         let handle = self.next;
         self.next += 1;
         self.open.insert(handle, stream);
@@ -109,6 +111,57 @@ impl Callbacks {
 
     pub(crate) fn close(&mut self, handle: u32) -> Result<(), Failed> {
         self.open.remove(&handle).map(drop).ok_or(Failed::Errno(errno::BADF))
+    }
+}
+
+fn to_unix_socket(path: &Path) -> Result<Box<dyn Stream>, Failed> {
+    // A symlink is no socket. Guests cannot write to the folder, so it stays what it is.
+    let meta = path.symlink_metadata().map_err(|_| Failed::Errno(errno::NOENT))?;
+    if !meta.file_type().is_socket() {
+        return Err(Failed::Errno(errno::ACCES));
+    }
+    let connected =
+        step("callback.connect").and_then(|()| UnixStream::connect(path)).and_then(|s| {
+            s.set_read_timeout(Some(POLL))?;
+            s.set_write_timeout(Some(POLL))?;
+            Ok(s)
+        });
+    connected.map(|s| Box::new(s) as _).map_err(|_| Failed::Errno(errno::CONNREFUSED))
+}
+
+/// Never further than this machine.
+fn to_port(port: u16) -> Result<Box<dyn Stream>, Failed> {
+    let here = [(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()];
+    let connected = step("callback.connect")
+        .and_then(|()| TcpStream::connect::<&[SocketAddr]>(&here))
+        .and_then(|s| {
+            s.set_nodelay(true)?;
+            s.set_read_timeout(Some(POLL))?;
+            s.set_write_timeout(Some(POLL))?;
+            Ok(s)
+        });
+    connected.map(|s| Box::new(s) as _).map_err(|_| Failed::Errno(errno::CONNREFUSED))
+}
+
+impl Channels {
+    /// Host: the task that has begun may connect to `port` of this machine: `once`, where whoever
+    /// listens there leaves the port to others after that, or until the next task begins.
+    pub fn allow_port(&self, port: u16, once: bool) {
+        self.lock().ports.insert(port, once);
+    }
+
+    /// Whether the task may connect to `port` now.
+    fn use_port(&self, port: u16) -> bool {
+        let mut state = self.lock();
+        match state.ports.get(&port).copied() {
+            Some(true) => state.ports.remove(&port).is_some(),
+            Some(false) => true,
+            None => false,
+        }
+    }
+
+    pub(crate) fn forget_ports(&self) {
+        self.lock().ports.clear();
     }
 }
 
@@ -154,6 +207,7 @@ fn patiently(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::TcpListener;
     use std::os::unix::net::UnixListener;
 
     fn named(last: char) -> String {
@@ -186,14 +240,66 @@ mod tests {
             (named('a'), Err(errno::ACCES)),
             (String::new(), Err(errno::ACCES)),
         ];
-        let mut callbacks = Callbacks::new(Some(rule));
+        let (mut callbacks, channels) = (Callbacks::new(Some(rule)), Channels::new(1));
         for (asked, expected) in cases {
-            assert_eq!(callbacks.connect(&asked), expected.map_err(Failed::Errno), "{asked}");
+            let got = callbacks.connect(&asked, &channels);
+            assert_eq!(got, expected.map_err(Failed::Errno), "{asked}");
         }
         assert_eq!(
-            Callbacks::new(None).connect(&at(&named('a'))),
+            Callbacks::new(None).connect(&at(&named('a')), &channels),
             Err(Failed::Errno(errno::ACCES))
         );
+        Ok(())
+    }
+
+    #[test]
+    fn only_ports_of_the_task_that_runs() -> std::io::Result<()> {
+        let (own, other) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
+        let (own, other) = (own.local_addr()?.port(), other.local_addr()?.port());
+        let channels = Channels::new(1);
+        let mut callbacks = Callbacks::new(None);
+        let mut ask = |asked: &str| callbacks.connect(asked, &channels);
+        assert_eq!(ask(&format!(":{own}")), Err(Failed::Errno(errno::ACCES)));
+        channels.allow_port(own, false);
+        for asked in [
+            format!(":{other}"),
+            format!(":{}", u32::from(own) + 65536),
+            format!(":{own}/"),
+            format!("127.0.0.1:{own}"),
+            ":".into(),
+            ":0".into(),
+            format!(":-{own}"),
+        ] {
+            assert_eq!(ask(&asked), Err(Failed::Errno(errno::ACCES)), "{asked}");
+        }
+        channels.forget_ports();
+        assert_eq!(ask(&format!(":{own}")), Err(Failed::Errno(errno::ACCES)));
+        Ok(())
+    }
+
+    #[test]
+    fn bytes_pass_through_a_port() -> std::io::Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let port = listener.local_addr()?.port();
+        let channels = Channels::new(1);
+        channels.allow_port(port, true);
+        let mut callbacks = Callbacks::new(None);
+        let handle = callbacks.connect(&format!(":{port}"), &channels).expect("it listens");
+        let (mut served, _) = listener.accept()?;
+        served.write_all(b"hello")?;
+        assert_eq!(callbacks.read(handle, 100, &channels), Ok(b"hello".to_vec()));
+        assert_eq!(callbacks.write(handle, b"thanks", &channels), Ok(6));
+        let mut got = [0; 6];
+        served.read_exact(&mut got)?;
+        assert_eq!(&got, b"thanks");
+        drop(served);
+        assert_eq!(callbacks.read(handle, 1, &channels), Ok(Vec::new()));
+        let mut again = || callbacks.connect(&format!(":{port}"), &channels);
+        assert_eq!(again(), Err(Failed::Errno(errno::ACCES)));
+        channels.allow_port(port, false);
+        assert_eq!((again(), again()), (Ok(2), Ok(3)));
+        drop(listener);
+        assert_eq!(again(), Err(Failed::Errno(errno::CONNREFUSED)));
         Ok(())
     }
 
@@ -206,7 +312,7 @@ mod tests {
             CallbackRule { root: root.path().into(), prefix: ".".into(), suffix: ".sock".into() };
         let mut callbacks = Callbacks::new(Some(rule));
         let stop = Channels::new(1);
-        let handle = callbacks.connect(path.to_str().expect("UTF-8")).expect("it listens");
+        let handle = callbacks.connect(path.to_str().expect("UTF-8"), &stop).expect("it listens");
         let (mut served, _) = listener.accept()?;
         served.write_all(b"hello")?;
         assert_eq!(callbacks.read(handle, 4, &stop), Ok(b"hell".to_vec()));

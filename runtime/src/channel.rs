@@ -7,7 +7,7 @@ use crate::batches::Batches;
 use crate::budget::{Budget, MEMORY};
 use crate::rewind::Rewind;
 use crate::tenant::Tenant;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -44,6 +44,8 @@ pub(crate) struct State {
     /// The sandbox is being stopped: blocked guest calls return at once.
     pub(crate) stopped: bool,
     woken: bool,
+    /// Of this machine, which the task may connect to, and whether once (see [`crate::callback`]).
+    pub(crate) ports: HashMap<u16, bool>,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     pub(crate) batches: Batches,

@@ -405,7 +405,7 @@ fn call_back(
     let GuestState { callbacks, channels, .. } = state;
     if verb == verb::CONNECT {
         let path = std::str::from_utf8(request).map_err(|_| INVALID)?;
-        return callbacks.connect(path).map(|handle| handle.to_le_bytes().to_vec());
+        return callbacks.connect(path, channels).map(|handle| handle.to_le_bytes().to_vec());
     }
     let (handle, rest) = request.split_first_chunk().ok_or(INVALID)?;
     let handle = u32::from_le_bytes(*handle);

@@ -155,6 +155,7 @@ impl Sandbox {
     /// Arms the time limits of a task that begins now; none disarm them.
     pub fn begin_task(&self, limits: TaskLimits) {
         self.channels.pass_batches(false); // until the task says otherwise
+        self.channels.forget_ports();
         self.channels.begin_input(self.jobs);
         self.watched.begin(limits);
     }

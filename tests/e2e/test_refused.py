@@ -85,6 +85,7 @@ SAID = {
         r"Spark offers it on a network port, .+"
     ),
     "refused.call_back_elsewhere": r"PermissionError: \[Errno 13\] .+",
+    "refused.call_back_to_a_port": r"PermissionError: \[Errno 13\] .+",
     "refused.orc": r"ModuleNotFoundError: No module named 'pyarrow\._orc': the pyarrow of this image does not hold .+",
     "refused.package_not_in_the_image": r"ModuleNotFoundError: No module named 'scipy': this image does not hold .+",
     "refused.native_module": (

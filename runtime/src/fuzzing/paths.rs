@@ -3,6 +3,7 @@
 use super::world::{self, SOCKET, World};
 use crate::admission::Admission;
 use crate::callback::Callbacks;
+use crate::channel::Channels;
 use std::cell::OnceCell;
 
 thread_local! {
@@ -18,7 +19,7 @@ pub(super) fn run(data: &[u8]) {
             world
         });
         let mut desk = Admission::new(&[world.rule()]).expect("a folder").expect("a desk");
-        let mut callbacks = Callbacks::new(Some(world.sockets()));
+        let (mut callbacks, channels) = (Callbacks::new(Some(world.sockets())), Channels::new(1));
         for line in data.split(|&b| b == b'\n').take(16) {
             let Ok(path) = String::from_utf8(world.path(line)) else { continue };
             if let Ok(seen) = desk.admit(&path) {
@@ -26,7 +27,7 @@ pub(super) fn run(data: &[u8]) {
                 let shown = std::fs::read(desk.folder().join(name)).expect("a file");
                 assert_eq!(shown, world::OPEN, "{path}");
             }
-            if callbacks.connect(&path).is_ok() {
+            if callbacks.connect(&path, &channels).is_ok() {
                 let same = std::fs::canonicalize(&path).expect("a socket");
                 let own = std::fs::canonicalize(world.root().join(SOCKET)).expect("a socket");
                 assert_eq!(same, own, "{path}");

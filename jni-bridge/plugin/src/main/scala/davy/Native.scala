@@ -22,6 +22,7 @@ final class Native private[davy] () extends Sandboxes {
       cpuMillis: Long,
       callMillis: Long
   ): Unit
+  @native override def allowPort(sandbox: Long, port: Int, once: Boolean): Unit
   @native override def putBatch(sandbox: Long, buffers: Array[Long]): Boolean
   @native override def passBatches(sandbox: Long): Unit
   @native override def batchesTaken(sandbox: Long): Long

@@ -38,6 +38,8 @@ final class Sandbox(
   @volatile private var account: TaskMemory.Account = TaskMemory.None
   @volatile private var resting = true
   @volatile private var owner: Option[String] = None
+  private val portsLock = new Object
+  private var ports = Map.empty[Int, Boolean]
   private val untold = new AtomicBoolean
 
   /** Ready ones of `ops` (see [[Sandboxes]]) within `millis`; 0 if none is. */
@@ -116,8 +118,17 @@ final class Sandbox(
   /** Whether the guest waits for its first byte, or has had it. */
   def hasBooted: Boolean = figures.exists(_.start > 0)
 
-  /** The task that uses this sandbox next has its limits to itself. */
-  def beginTask(): Unit = ready = false
+  /** The task that uses this sandbox next has its limits and its ports to itself. */
+  def beginTask(): Unit = portsLock.synchronized {
+    ready = false
+    ports = Map.empty
+  }
+
+  /** A port of this machine where Spark serves the task's call-backs. Nothing here waits for a start. */
+  def allowPort(port: Int, once: Boolean): Unit = portsLock.synchronized {
+    ports += port -> once
+    if (ready) ifStarted(g => g.sandboxes.allowPort(g.handle, port, once))
+  }
 
   /** Whose tasks it serves; nobody's before the first. */
   def tenant: Option[String] = owner
@@ -199,7 +210,10 @@ final class Sandbox(
         account = memory.open(guest)
         resting = false
         untold.set(true)
-        ready = true
+        portsLock.synchronized {
+          for ((port, once) <- ports) guest.sandboxes.allowPort(guest.handle, port, once)
+          ready = true
+        }
       }
     }
     guest

@@ -58,6 +58,9 @@ trait Sandboxes {
   /** Arms the limits of the task that begins now; 0 is none. */
   def beginTask(sandbox: Long, deadlineMillis: Long, cpuMillis: Long, callMillis: Long): Unit
 
+  /** The task that has begun may connect to `port` of this machine, once or as often as it will. */
+  def allowPort(sandbox: Long, port: Int, once: Boolean): Unit
+
   /**
    * Puts an Arrow batch for the guest: address and length of each of its buffers. They stay as they
    * are until [[batchesTaken]] counts the batch or [[withdrawBatches]] has returned. False if the

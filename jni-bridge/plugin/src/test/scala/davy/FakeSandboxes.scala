@@ -99,6 +99,9 @@ final class FakeSandboxes(room: Int = Int.MaxValue) extends Sandboxes {
   var has = 0L
   var granted: Long = -1
   var refused: String = _
+
+  /** Negative: once. */
+  var ports: Seq[Int] = Nil
   override def grantMemory(sandbox: Long, bytes: Long): Long = locked {
     granted = bytes
     if (bytes < 0 || bytes >= wanted) {
@@ -114,6 +117,9 @@ final class FakeSandboxes(room: Int = Int.MaxValue) extends Sandboxes {
   override def memoryHeld(sandbox: Long): Array[Long] = synchronized(Array(has, has, wanted))
   override def stats(sandbox: Long): String = """{"start_us": 1}"""
   override def engineStats(): String = "{}"
+  override def allowPort(sandbox: Long, port: Int, once: Boolean): Unit = locked {
+    ports = ports :+ (if (once) -port else port)
+  }
   override def putBatch(sandbox: Long, buffers: Array[Long]): Boolean = true
   override def passBatches(sandbox: Long): Unit = ()
   override def batchesTaken(sandbox: Long): Long = 0

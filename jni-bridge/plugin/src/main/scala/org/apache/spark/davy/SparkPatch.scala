@@ -2,16 +2,22 @@ package org.apache.spark.davy
 
 import java.io.{DataInputStream, InputStream}
 import java.util.{Iterator => JavaIterator, List => JavaList}
-import java.util.function.{BiConsumer, BiFunction, BooleanSupplier, Function => JavaFunction}
+import java.util.function.{
+  BiConsumer,
+  BiFunction,
+  BooleanSupplier,
+  Function => JavaFunction,
+  IntConsumer
+}
 import scala.jdk.CollectionConverters._
 import scala.util.control.NonFatal
 
-import javassist.{ClassPool, CtField, LoaderClassPath}
+import javassist.{ClassPool, CtClass, CtField, LoaderClassPath}
 import org.apache.arrow.memory.BufferAllocator
 import org.apache.arrow.vector.FieldVector
 import org.apache.arrow.vector.ipc.ReadChannel
 import org.apache.arrow.vector.ipc.message.ArrowRecordBatch
-import org.apache.spark.SparkEnv
+import org.apache.spark.{SparkEnv, TaskContext}
 import org.apache.spark.api.python.DavyWorkers
 import org.slf4j.LoggerFactory
 
@@ -30,6 +36,7 @@ private[spark] object SparkPatch {
    * @param hookType of the static field that the line asks
    * @param parameters how many the method has, where others have its name
    * @param more lines, by the names of their methods
+   * @param optional whether not every Spark has the method
    */
   private case class Patch(
       target: String,
@@ -39,11 +46,13 @@ private[spark] object SparkPatch {
       line: String,
       hook: AnyRef,
       parameters: Option[Int] = None,
-      more: Map[String, String] = Map.empty
+      more: Map[String, String] = Map.empty,
+      optional: Boolean = false
   )
 
   private val Field = "davyHook"
   private val Python = "org.apache.spark.api.python."
+  private val Security = "org.apache.spark.security."
   private val State = "org.apache.spark.sql.execution.python.streaming."
   private val Arrow = "org.apache.arrow.vector.ipc."
   private val Direct = "org.apache.spark.udf.worker.core.direct."
@@ -217,13 +226,61 @@ private[spark] object SparkPatch {
               if (isHere) FrameBytes.message(from) else null
           }
         )
+    } ++
+    // Spark 4.0 serves call-backs at ports: those of a barrier, of encrypted broadcasts, of a streaming query's state.
+    Seq(
+      Patch(
+        Python + "BasePythonRunner",
+        "serverSocket_$eq",
+        Python + "SpecialLengths",
+        "java.util.function.IntConsumer",
+        """{
+          if (davyHook != null && $1.isDefined()) {
+            davyHook.accept(((java.net.ServerSocket) $1.get()).getLocalPort());
+          }
+        }""",
+        opened(once = false),
+        optional = true
+      ),
+      Patch(
+        Security + "SocketAuthServer",
+        "port",
+        Security + "SocketAuthHelper",
+        "java.util.function.IntConsumer",
+        "{ if (davyHook != null) { davyHook.accept(this.port); } }",
+        // The driver's others serve its own Python.
+        opened(once = true, byDriver = false),
+        optional = true
+      )
+    ) ++
+    Seq(
+      "TransformWithStateInPandasPythonBaseRunner",
+      "TransformWithStateInPandasPythonPreInitRunner"
+    ).map { runner =>
+      Patch(
+        State + runner,
+        "stateServerSocketPort_$eq",
+        State + "TransformWithStateInPandasStateServer",
+        "java.util.function.IntConsumer",
+        "{ if (davyHook != null) { davyHook.accept($1); } }",
+        opened(once = true),
+        optional = true
+      )
     }
+
+  /** Lets the sandboxes of this thread's task connect to a port. */
+  private def opened(once: Boolean, byDriver: Boolean = true): IntConsumer = port =>
+    if (port > 0 && (byDriver || TaskContext.get() != null))
+      DavyWorkers.of(SparkEnv.get).foreach(_.callbackPorts.opened(port, once))
 
   private def isHere: Boolean = DavyWorkers.of(SparkEnv.get).isDefined
 
   /** Patches what is there to patch, once per JVM; the sentence of what is in the way, if any. */
   def apply(): Option[String] = synchronized {
-    patches.filter(p => exists(p.target) && !done(p)).flatMap(install).headOption
+    patches
+      .filter(p => exists(p.target) && !done(p) && !(p.optional && lacks(p)))
+      .flatMap(install)
+      .headOption
   }
 
   private val done = scala.collection.mutable.Set[Patch]()
@@ -249,10 +306,17 @@ private[spark] object SparkPatch {
         )
     }
 
-  private def define(patch: Patch): Class[_] = {
+  private def read(name: String): CtClass = {
     val pool = new ClassPool(true)
     pool.appendClassPath(new LoaderClassPath(loader))
-    val target = pool.get(patch.target)
+    pool.get(name)
+  }
+
+  private def lacks(patch: Patch): Boolean =
+    read(patch.target).getDeclaredMethods(patch.method).isEmpty
+
+  private def define(patch: Patch): Class[_] = {
+    val target = read(patch.target)
     target.addField(CtField.make(s"public static volatile ${patch.hookType} $Field;", target))
     for ((name, line) <- patch.more + (patch.method -> patch.line)) {
       val methods = target

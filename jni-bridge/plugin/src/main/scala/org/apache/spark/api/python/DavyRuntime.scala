@@ -101,6 +101,9 @@ private[spark] final class DavyRuntime(conf: DavyConf, env: SparkEnv, image: Ima
     thread.start()
   }
 
+  /** Where Spark serves what Python calls back for. */
+  val callbackPorts = new CallbackPorts
+
   /** A worker for the parts of Spark that make their own factory, without a SparkEnv's. */
   def simpleWorker(
       python: String,
@@ -110,6 +113,7 @@ private[spark] final class DavyRuntime(conf: DavyConf, env: SparkEnv, image: Ima
   ): (PythonWorker, Option[ProcessHandle]) = {
     val worker = start(python, module, envVars, reuse = false)
     worker.sandbox.belongTo(Tenant.here())
+    callbackPorts.handedTo(worker.sandbox)
     worker.davyChannel.configureBlocking(blocking)
     worker.refresh()
     (worker, DavyWorkerHandle.of(worker))

@@ -44,6 +44,7 @@ private[spark] final class DavyWorkerFactory(
       startAhead(after = fresh)
       fresh
     }
+    runtime.callbackPorts.handedTo(worker.sandbox)
     worker.refreshNonBlocking()
     (worker, DavyWorkerHandle.of(worker))
   }
