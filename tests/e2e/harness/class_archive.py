@@ -63,10 +63,13 @@ def _make(path: pathlib.Path, home: pathlib.Path, flags: str) -> None:
     java = f"spark.driver.extraJavaOptions={flags} -XX:ArchiveClassesAtExit={new}"
     words = ["--master", "local[2]", "--conf", "spark.ui.enabled=false", "--conf", java]
     python = str(home / "bin/python")
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("SPARK_", "PYSPARK_", "PYTHON"))}
+    env |= {"PYSPARK_PYTHON": python, "PYSPARK_DRIVER_PYTHON": python, "SPARK_LOCAL_IP": "127.0.0.1"}
     (job := path.with_suffix(".py")).write_text(JOB)
     done = subprocess.run(
         [str(home / "bin/spark-submit"), *words, str(job)],
-        env=os.environ | {"PYSPARK_PYTHON": python, "PYSPARK_DRIVER_PYTHON": python, "SPARK_LOCAL_IP": "127.0.0.1"},
+        env=env,
+        cwd=path.parent,
         text=True,
         capture_output=True,
     )

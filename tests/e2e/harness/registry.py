@@ -101,19 +101,8 @@ PLAIN_MODULES = (
     "timezones",
 )
 
-# What needs numpy, pandas or pyarrow in the image.
-ARROW_MODULES = (
-    "arrow_udf_types",
-    "arrow_udf_wrong",
-    "pandas_scalar",
-    "pandas_grouped",
-    "arrow_grouped",
-    "pandas_map",
-    "numpy_answers",
-    "parquet_files",
-    "kernels",
-    "worker_settings",
-    "arrow_scalar",
+# Functions of Arrow batches, each by many schemas, settings or kinds of input.
+COLUMN_MODULES = (
     "columnar_random",
     "batches_compiled",
     "batch_lengths",
@@ -129,6 +118,21 @@ ARROW_MODULES = (
     "columnar_semantics",
     "columnar_plans",
     "columnar_children",
+)
+
+# What else needs numpy, pandas or pyarrow in the image.
+ARROW_MODULES = (
+    "arrow_udf_types",
+    "arrow_udf_wrong",
+    "pandas_scalar",
+    "pandas_grouped",
+    "arrow_grouped",
+    "pandas_map",
+    "numpy_answers",
+    "parquet_files",
+    "kernels",
+    "worker_settings",
+    "arrow_scalar",
     "datasource",
     "types_rows",
     "types_values",
@@ -144,9 +148,9 @@ ARROW_MODULES = (
     "state_types",
 )
 
-# Each part runs in a process of its own, the longer one first.
-PARTS = {"arrow": ARROW_MODULES, "plain": PLAIN_MODULES}
-MODULES = PLAIN_MODULES + ARROW_MODULES
+# Each part runs in a process of its own, the longest first.
+PARTS = {"columns": COLUMN_MODULES, "arrow": ARROW_MODULES, "plain": PLAIN_MODULES}
+MODULES = PLAIN_MODULES + COLUMN_MODULES + ARROW_MODULES
 
 # What only Davy does; stock has no outcome to compare with.
 DAVY_MODULES = (
