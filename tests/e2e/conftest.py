@@ -22,6 +22,11 @@ def _chosen(items, test: str) -> dict[str, list[str]]:
     return found
 
 
+def pytest_collection_modifyitems(items):
+    """Last comes what only waits for the jobs: all else runs beside them."""
+    items.sort(key=lambda item: item.path.stem in ("test_refused", "test_same_as_stock"))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def jobs(request):
     items = request.session.items
