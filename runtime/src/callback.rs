@@ -7,9 +7,15 @@
 use crate::abi::errno;
 use crate::channel::Channels;
 use crate::failpoint::step;
+use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, addr::SocketAddrArg, socket_with,
+};
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Component, Path, PathBuf};
@@ -75,8 +81,8 @@ impl Callbacks {
             return Err(Failed::Errno(errno::ACCES));
         }
         let stream = match port {
-            Some(port) => to_port(port)?,
-            None => to_unix_socket(Path::new(asked))?,
+            Some(port) => to_port(port, channels)?,
+            None => to_unix_socket(Path::new(asked), channels)?,
         };
         let handle = self.next;
         self.next += 1;
@@ -114,33 +120,56 @@ impl Callbacks {
     }
 }
 
-fn to_unix_socket(path: &Path) -> Result<Box<dyn Stream>, Failed> {
+fn to_unix_socket(path: &Path, stop: &Channels) -> Result<Box<dyn Stream>, Failed> {
     // A symlink is no socket. Guests cannot write to the folder, so it stays what it is.
     let meta = path.symlink_metadata().map_err(|_| Failed::Errno(errno::NOENT))?;
     if !meta.file_type().is_socket() {
         return Err(Failed::Errno(errno::ACCES));
     }
-    let connected =
-        step("callback.connect").and_then(|()| UnixStream::connect(path)).and_then(|s| {
-            s.set_read_timeout(Some(POLL))?;
-            s.set_write_timeout(Some(POLL))?;
-            Ok(s)
-        });
-    connected.map(|s| Box::new(s) as _).map_err(|_| Failed::Errno(errno::CONNREFUSED))
+    let address = SocketAddrUnix::new(path).map_err(|_| Failed::Errno(errno::NOENT))?;
+    let stream = UnixStream::from(connected(AddressFamily::UNIX, &address, stop)?);
+    stream.set_read_timeout(Some(POLL)).map_err(|_| Failed::Errno(errno::IO))?;
+    Ok(Box::new(stream))
 }
 
 /// Never further than this machine.
-fn to_port(port: u16) -> Result<Box<dyn Stream>, Failed> {
-    let here = [(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()];
-    let connected = step("callback.connect")
-        .and_then(|()| TcpStream::connect::<&[SocketAddr]>(&here))
-        .and_then(|s| {
-            s.set_nodelay(true)?;
-            s.set_read_timeout(Some(POLL))?;
-            s.set_write_timeout(Some(POLL))?;
-            Ok(s)
-        });
-    connected.map(|s| Box::new(s) as _).map_err(|_| Failed::Errno(errno::CONNREFUSED))
+fn to_port(port: u16, stop: &Channels) -> Result<Box<dyn Stream>, Failed> {
+    let v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, port));
+    let socket = match connected(AddressFamily::INET, &v4, stop) {
+        Err(Failed::Errno(_)) => connected(AddressFamily::INET6, &v6, stop)?,
+        done => done?,
+    };
+    let stream = TcpStream::from(socket);
+    stream
+        .set_nodelay(true)
+        .and_then(|()| stream.set_read_timeout(Some(POLL)))
+        .map_err(|_| Failed::Errno(errno::IO))?;
+    Ok(Box::new(stream))
+}
+
+/// A connected socket that waits for no transfer longer than `POLL`. Where the other side has no room
+/// for one more connection, this waits until it has, or for the stop.
+fn connected(
+    family: AddressFamily,
+    address: &impl SocketAddrArg,
+    stop: &Channels,
+) -> Result<OwnedFd, Failed> {
+    let refused = |_| Failed::Errno(errno::CONNREFUSED);
+    step("callback.connect").map_err(|_| Failed::Errno(errno::CONNREFUSED))?;
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+        .and_then(|socket| set_socket_timeout(&socket, Timeout::Send, Some(POLL)).map(|()| socket))
+        .map_err(refused)?;
+    patiently(stop, || match rustix::net::connect(&socket, address) {
+        Ok(()) | Err(Errno::ISCONN) => Ok(()),
+        Err(Errno::INPROGRESS | Errno::ALREADY) => Err(ErrorKind::TimedOut.into()),
+        Err(e) => Err(e.into()),
+    })
+    .map_err(|failed| match failed {
+        Failed::Errno(_) => Failed::Errno(errno::CONNREFUSED),
+        Failed::Stopped => Failed::Stopped,
+    })?;
+    Ok(socket)
 }
 
 impl Channels {
@@ -183,16 +212,16 @@ fn is_uuid(text: &str) -> bool {
 }
 
 /// Repeats `transfer` while it only ran out of time.
-fn patiently(
+fn patiently<T>(
     stop: &Channels,
-    mut transfer: impl FnMut() -> std::io::Result<usize>,
-) -> Result<usize, Failed> {
+    mut transfer: impl FnMut() -> std::io::Result<T>,
+) -> Result<T, Failed> {
     loop {
         if stop.is_stopped() {
             return Err(Failed::Stopped);
         }
         match transfer() {
-            Ok(n) => return Ok(n),
+            Ok(done) => return Ok(done),
             Err(e) => match e.kind() {
                 ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => {}
                 ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => {
@@ -330,6 +359,43 @@ mod tests {
         assert_eq!(callbacks.close(handle), Err(Failed::Errno(errno::BADF)));
         let fresh = Channels::new(1);
         assert_eq!(callbacks.read(handle, 1, &fresh), Err(Failed::Errno(errno::BADF)));
+        Ok(())
+    }
+
+    /// Whoever listens has room for few that wait, and accepts nobody.
+    #[test]
+    fn a_stop_ends_the_wait_for_a_connection() -> std::io::Result<()> {
+        let root = tempfile::tempdir()?;
+        let path = root.path().join(named('a'));
+        let unix =
+            socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        rustix::net::bind(&unix, &SocketAddrUnix::new(&path)?)?;
+        rustix::net::listen(&unix, 0)?;
+        let tcp = TcpListener::bind("127.0.0.1:0")?;
+        rustix::net::listen(&tcp, 0)?;
+        let port = tcp.local_addr()?.port();
+        let rule =
+            CallbackRule { root: root.path().into(), prefix: ".".into(), suffix: ".sock".into() };
+        for asked in [path.to_str().expect("UTF-8").to_owned(), format!(":{port}")] {
+            let stop = Channels::new(1);
+            stop.allow_port(port, false);
+            let mut callbacks = Callbacks::new(Some(rule.clone()));
+            let (told, tells) = std::sync::mpsc::channel();
+            std::thread::scope(|scope| {
+                let ended = scope.spawn(|| {
+                    loop {
+                        match callbacks.connect(&asked, &stop) {
+                            Ok(handle) => told.send(handle).expect("somebody listens"),
+                            Err(failed) => return failed,
+                        }
+                    }
+                });
+                // Until one waits: none comes for a second.
+                while tells.recv_timeout(Duration::from_secs(1)).is_ok() {}
+                stop.stop();
+                assert_eq!(ended.join().expect("no panic"), Failed::Stopped, "{asked}");
+            });
+        }
         Ok(())
     }
 }

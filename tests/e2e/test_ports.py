@@ -1,4 +1,4 @@
-"""Spark 4.0 serves call-backs at ports: a task's sandbox reaches those of its own task, and no other's."""
+"""Spark 4.0 serves call-backs at ports: a sandbox reaches those of its own task, no other's and no earlier's."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ import json
 from pyspark import BarrierTaskContext
 from pyspark.sql import SparkSession
 
-def work(rows):
+def ask(port):
     import _davy
+    try:
+        return len(_davy.gateway(3, b":%d" % port))
+    except OSError as e:
+        return type(e).__name__
+
+def work(rows):
     context = BarrierTaskContext.get()
     ports = [int(port) for port in context.allGather(str(context._port))]
-
-    def ask(port):
-        try:
-            return len(_davy.gateway(3, b":%d" % port))
-        except OSError as e:
-            return type(e).__name__
-
     found = [ask(port) for port in ports if port != context._port]
     context.barrier()
-    return [found]
+    return [(context._port, found)]
 
 sc = SparkSession.builder.getOrCreate().sparkContext
-barrier = sc.parallelize([1, 2], 2).barrier().mapPartitions(work).collect()
-print("RESULT " + json.dumps(barrier))
+ports, others = zip(*sc.parallelize([1, 2], 2).barrier().mapPartitions(work).collect())
+later = sc.parallelize([1, 2], 2).map(lambda _: [ask(port) for port in ports]).collect()
+print("RESULT " + json.dumps([others, later]))
 """
 
 
@@ -41,4 +41,4 @@ def test_only_the_tasks_own_ports(tmp_path):
     done = launch.run_program(argv, env, tmp_path / "log.txt", 120)
     lines = [line[7:] for line in done.log.splitlines() if line.startswith("RESULT ")]
     assert lines, done.log[-4000:]
-    assert json.loads(lines[0]) == [["PermissionError"]] * 2
+    assert json.loads(lines[0]) == [[["PermissionError"]] * 2, [["PermissionError"] * 2] * 2]

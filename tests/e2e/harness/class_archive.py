@@ -1,6 +1,6 @@
 """Spark's classes as the tests' JVMs map them: the JDK's class data sharing.
 
-Half of the start of a JVM with Spark was parsing and verifying classes. What a small job loads is
+A third of the start of a JVM with Spark was parsing and verifying classes. What a small job loads is
 archived once for each Spark and JDK, in the cache outside the tree; the JDK itself passes over an
 archive that does not fit.
 """
@@ -15,7 +15,7 @@ import pathlib
 import subprocess
 import sys
 
-# Archived for the Spark that has most of the tests: making one takes as long as it spares in eight starts.
+# Archived for the Spark that has most of the tests: making one takes as long as it spares in a dozen starts.
 VERSIONS = ("4.3.0",)
 JOB = """
 import tempfile
