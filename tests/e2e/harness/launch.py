@@ -182,7 +182,7 @@ def run_cases(version, mode, master, folder, names, *, conf=None, timeout=900) -
     folder.mkdir(parents=True, exist_ok=True)
     out, wanted = folder / "outcomes.json", folder / "wanted.json"
     wanted.write_text(json.dumps(list(names)))
-    argv = [str(venv(f"spark-{version}") / "bin/python"), "-m", "harness.run_cases", "--cases", str(wanted)]
+    argv = [str(venv(f"spark-{version}") / "bin/python"), "-m", "harness", "--cases", str(wanted)]
     argv += ["--out", str(out), "--archive", str(toolbox.archive(folder))]
     # A variable of the executor's own that no user code may see.
     extra = QUICK_ENV | {"E2E_HOST_SECRET": "do not tell"}

@@ -1,6 +1,6 @@
 """Runs cases in one PySpark process and writes their outcomes as JSON.
 
-    python -m harness.run_cases --cases FILE --out FILE [--archive FILE]
+    python -m harness --cases FILE --out FILE [--archive FILE]
 
 Mode, master and jars come from PYSPARK_SUBMIT_ARGS (see `launch.py`).
 """
