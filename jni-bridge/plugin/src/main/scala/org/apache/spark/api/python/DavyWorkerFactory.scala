@@ -31,6 +31,8 @@ private[spark] final class DavyWorkerFactory(
   private val handedOut = ConcurrentHashMap.newKeySet[DavyWorker]()
   private val sweeping = new AtomicBoolean
   @volatile private var stopped = false
+  // A guest has booted, and so has made the snapshot that the others start from.
+  @volatile private var booted = false
 
   override def create(): (PythonWorker, Option[ProcessHandle]) = {
     val tenant = Tenant.here()
@@ -56,14 +58,16 @@ private[spark] final class DavyWorkerFactory(
   }
 
   /**
-   * Starts one more for the next task, beside the tasks. Not before `after` has booted: it starts
-   * from the same snapshot, which the first guest makes.
+   * Starts one more for the next task, beside the tasks. Not before one has booted: it starts from
+   * the snapshot which that one makes.
    */
   private def startAhead(after: DavyWorker): Unit = if (!stopped && wantsAhead) {
     val _ = background.schedule(
       (
           () =>
-            if (after.davyChannel.sandbox.hasBooted) {
+            // A short task's may be gone by now.
+            if (booted || after.davyChannel.sandbox.hasBooted) {
+              booted = true
               if (!stopped && wantsAhead) putAhead()
             } else if (!after.isStopped) startAhead(after)
       ): Runnable,
