@@ -92,6 +92,7 @@ impl Bench {
                 on_disk: false,
                 jobs: false,
             }),
+            tenant: None,
         };
         Sandbox::start(&self.image, spec).unwrap()
     }

@@ -19,6 +19,7 @@ struct Spec {
     grants: SpecGrants,
     channel_bytes: usize,
     job_snapshots: bool,
+    tenant: Option<String>,
     name: String,
 }
 
@@ -126,6 +127,7 @@ pub(crate) fn parse(json: &str) -> Result<SandboxSpec, Failure> {
         channel_bytes: spec.channel_bytes,
         log: Arc::new(ExecutorLog),
         snapshot_key: Some(snapshot_key),
+        tenant: spec.tenant,
     })
 }
 

@@ -56,6 +56,7 @@ fn main() -> Result<()> {
                 on_disk: false,
                 jobs: false,
             }),
+            tenant: None,
         };
         let sandbox = Sandbox::start(&image, spec)?;
         let channels = sandbox.channels();

@@ -52,6 +52,10 @@ pub(crate) struct Guest {
     pub(crate) began: Instant,
 }
 
+/// What the first instance starts with: its state, and a job snapshot, if it is a guess at the first
+/// task's command.
+pub(crate) type First = (GuestState, Option<Arc<Snapshot>>);
+
 /// A guest that loads a command beside its task says nothing.
 struct Silence;
 
@@ -63,7 +67,7 @@ impl Guest {
     /// A guest that waits for its thread.
     pub(crate) fn new(image: &Arc<Image>, spec: SandboxSpec) -> Arc<Guest> {
         let began = Instant::now();
-        let channels = Arc::new(Channels::new(spec.channel_bytes));
+        let channels = Arc::new(Channels::of(spec.tenant.as_deref(), spec.channel_bytes));
         let interrupt = Interrupt::new(Arc::clone(&channels));
         let watched = Watched::new(Arc::clone(&interrupt), Arc::clone(&channels));
         let meter = Arc::default();
@@ -73,15 +77,14 @@ impl Guest {
     }
 
     /// Runs tasks to the end.
-    pub(crate) fn run(self: &Arc<Self>, first: GuestState) -> Result<(), Fault> {
+    pub(crate) fn run(self: &Arc<Self>, first: First) -> Result<(), Fault> {
         self.watched.adopt_this_thread();
         let result = self.tasks(first);
         self.log.finish();
         result
     }
 
-    fn tasks(self: &Arc<Self>, first: GuestState) -> Result<(), Fault> {
-        let (mut state, mut from) = (first, None);
+    fn tasks(self: &Arc<Self>, (mut state, mut from): First) -> Result<(), Fault> {
         loop {
             match self.live(state, from.as_ref())? {
                 End::Restart(Plan::Resume(resume)) => {
@@ -160,7 +163,22 @@ impl Guest {
         prepared.freeze()
     }
 
-    /// What the first instance starts with.
+    /// What it starts with before its first task.
+    ///
+    /// # Errors
+    /// [`Fault::Host`] if a granted directory cannot be opened.
+    pub(crate) fn first(self: &Arc<Self>) -> Result<First, Fault> {
+        let of = self.spec.tenant.as_ref().zip(self.shared());
+        match of.and_then(|(tenant, shared)| shared.jobs.likely(&shared.worker, tenant)) {
+            Some((key, snapshot)) => {
+                let role = Role::Resume { key, guessed: true };
+                Ok((self.state(&self.meter, &self.log, role, Vec::new())?, Some(snapshot)))
+            }
+            None => Ok((self.first_state()?, None)),
+        }
+    }
+
+    /// What an instance starts with that knows no command.
     ///
     /// # Errors
     /// [`Fault::Host`] if a granted directory cannot be opened.

@@ -9,7 +9,8 @@
 //!
 //! A task whose first bytes hold a command that is kept starts again from there at once
 //! ([`Desk::recognise`]), and names its command then. If it names another, it was a wrong guess, and
-//! the task starts once more.
+//! the task starts once more. A guest that is started for a tenant's next task begins with such a
+//! guess: that task's command is the last one's ([`Jobs::likely`]).
 //!
 //! Each tenant has its own: what loading did is nobody else's business.
 //!
@@ -78,13 +79,17 @@ pub(crate) struct Jobs {
 struct State {
     /// Each with its last use.
     known: HashMap<JobKey, (Known, Instant)>,
+    /// The command that a task named last, if its snapshot was kept then.
+    last: Option<JobKey>,
     sweeping: bool,
 }
 
 impl State {
     fn used(&mut self, key: &JobKey) {
-        if let Some((_, at)) = self.known.get_mut(key) {
+        self.last = None;
+        if let Some((known, at)) = self.known.get_mut(key) {
             *at = Instant::now();
+            self.last = matches!(known, Known::Ready { .. }).then(|| key.clone());
         }
     }
 
@@ -151,6 +156,30 @@ impl Jobs {
         ready.fold((0, 0), |(count, bytes), content| (count + 1, bytes + content))
     }
 
+    /// The snapshot that a task of the tenant will start from, if it is as the task before.
+    pub(crate) fn likely(&self, worker: &str, tenant: &str) -> Option<(JobKey, Arc<Snapshot>)> {
+        let state = self.lock();
+        let last = state.last.as_ref()?;
+        match state.known.get(last) {
+            Some((Known::Ready { snapshot, command }, _))
+                if *last.worker == *worker
+                    && *last.tenant == *tenant
+                    && command.len() >= LEAST_TO_KNOW =>
+            {
+                Some((last.clone(), Arc::clone(snapshot)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the command of `key` is kept, and is in `input`.
+    fn is_of(&self, key: &JobKey, input: &[u8]) -> bool {
+        match self.lock().known.get(key) {
+            Some((Known::Ready { command, .. }, _)) => memmem::find(input, command).is_some(),
+            _ => false,
+        }
+    }
+
     /// Of the tenant's snapshots of `worker`, the one whose command is in `input`.
     fn recognise(
         &self,
@@ -200,6 +229,7 @@ impl Jobs {
         match known {
             Some(known) => {
                 state.known.insert(key.clone(), (known, Instant::now()));
+                state.used(key);
                 state.shrink(key);
                 if !state.sweeping {
                     state.sweeping = self.sweep_later();
@@ -424,11 +454,19 @@ impl Desk {
                 *named = true;
                 Ok(b"y")
             }
-            Role::Resume { key, guessed } if key.digest == digest => {
-                if *guessed {
-                    channels.forget_input("used");
-                }
+            Role::Resume { guessed: false, key } if key.digest == digest => {
                 self.role = Role::Serve; // as to later tasks of this guest
+                Ok(b"y")
+            }
+            // What was loaded for one task is not believed about another's input.
+            Role::Resume { guessed: true, key }
+                if key.digest == digest
+                    && let Some(shared) = &self.shared
+                    && channels.kept_input(|read| shared.jobs.is_of(key, read)) =>
+            {
+                channels.forget_input("used");
+                shared.jobs.lock().used(key);
+                self.role = Role::Serve;
                 Ok(b"y")
             }
             // As long as its input can be rewound.

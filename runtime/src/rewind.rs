@@ -53,6 +53,11 @@ impl Channels {
         self.lock().rewind.kept.is_some()
     }
 
+    /// Asks about what the guest has read of its task; no, if it is not kept.
+    pub(crate) fn kept_input(&self, about: impl FnOnce(&[u8]) -> bool) -> bool {
+        self.lock().rewind.kept.as_deref().is_some_and(about)
+    }
+
     /// The task will not start again; `outcome` is what became of its snapshot.
     pub(crate) fn forget_input(&self, outcome: &str) {
         let rewind = &mut self.lock().rewind;

@@ -32,6 +32,9 @@ pub struct SandboxSpec {
     /// Sandboxes of one image whose boot reads the same part of the session share a snapshot of
     /// the booted guest under this key; `None` boots afresh.
     pub snapshot_key: Option<SnapshotKey>,
+    /// Whose tasks it will serve, if that is known: it starts with the command loaded that the
+    /// tenant's last task had, if that is kept. Each task is then to begin with [`Sandbox::begin_task`].
+    pub tenant: Option<String>,
 }
 
 /// Names what the boot of a guest depends on.
@@ -122,7 +125,7 @@ impl Sandbox {
             meter: Arc::clone(&guest.meter),
             jobs,
         };
-        let state = guest.first_state()?;
+        let first = guest.first()?;
         let (channels, outcome) = (Arc::clone(&sandbox.channels), Arc::clone(&sandbox.outcome));
         let thread = step("guest.thread").map(|()| std::thread::Builder::new());
         let failed = |e| Fault::host(format!("starting a guest thread: {e}"));
@@ -131,7 +134,7 @@ impl Sandbox {
             .name(name)
             .stack_size(THREAD_STACK)
             .spawn(move || {
-                let run = std::panic::AssertUnwindSafe(|| guest.run(state));
+                let run = std::panic::AssertUnwindSafe(|| guest.run(first));
                 let result = std::panic::catch_unwind(run)
                     .unwrap_or_else(|_| Err(Fault::host("a panic in the sandbox's thread")));
                 *outcome.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);

@@ -107,6 +107,64 @@ fn each_tenant_has_its_own() {
     assert_eq!(of(Some("one")), "used");
 }
 
+/// What a task gets of a sandbox that was started for its tenant and had started before it.
+fn ahead(image: &Arc<Image>, tenant: &str, input: &[u8]) -> (Vec<u8>, String, Result<(), Fault>) {
+    let key = SnapshotKey { key: "k".into(), on_disk: false, jobs: true };
+    let spec = SandboxSpec { snapshot_key: Some(key), tenant: Some(tenant.into()), ..spec() };
+    let sandbox = Sandbox::start(image, spec).expect("a sandbox");
+    while sandbox.stats().start_us == 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(sandbox.channels().belong_to("somebody else").is_err());
+    sandbox.begin_task(TaskLimits::default());
+    let (output, end) = converse(&sandbox, input);
+    (output, sandbox.stats().job_snapshot, end)
+}
+
+#[test]
+fn one_that_starts_for_a_tenant_has_loaded_what_the_tenants_last_task_had() {
+    let lab = Lab::new();
+    // The command follows the first byte, its digest is its own first byte. `2`: in the role `s` it ends. `3`: it
+    // is not worth a snapshot. `4`: one that has a command loaded names that one, whatever it reads.
+    let named = "(if (i32.eq (i32.load8_u (i32.const 1000)) (i32.const 50)) (then
+          (if (i32.eq (local.get $role) (i32.const 115)) (then unreachable))))
+        (if (i32.or (i32.ne (i32.load8_u (i32.const 1000)) (i32.const 52)) (i32.ne (local.get $role) (i32.const 114)))
+          (then (i32.store8 (i32.const 100) (i32.load8_u (i32.const 1001)))))";
+    let command = "(drop (call $gateway (i32.const 16) (i32.const 1001) (i32.const 100) (i32.const 0) (i32.const 0)))";
+    let made = format!(
+        "(if (i32.ne (i32.load8_u (i32.const 1000)) (i32.const 51)) (then {command} {}))",
+        drops(MAKE)
+    );
+    // Read by itself, the first byte tells the host nothing.
+    let all = "(drop (call $read (i32.const 1000) (i32.const 200)))";
+    let apart = "(drop (call $read (i32.const 1000) (i32.const 1))) (drop (call $read (i32.const 1001) (i32.const 199)))";
+    let wat = worker(named, &drops(LOADED), &made).replace(all, apart);
+    let image = lab.open(&lab.pack(&wat)).expect("an image");
+    let ask =
+        |tenant, how: u8, what: u8| ahead(&image, tenant, &[&[how], &[what; 100][..]].concat());
+    let served = |tenant, how, what| {
+        let (output, outcome, end) = ask(tenant, how, what);
+        assert!(end.is_ok(), "{end:?}");
+        (output, outcome)
+    };
+    let ends_in_s = |tenant, what| matches!(ask(tenant, b'2', what).2, Err(Fault::Script { .. }));
+    let resumed = |outcome: &str| (vec![1, b'r', 1], outcome.to_owned());
+    assert!(ends_in_s("one", 7), "nothing is kept");
+    assert_eq!(served("one", b'1', 7), resumed("made"));
+    for _ in 0..3 {
+        assert_eq!(served("one", b'2', 7), resumed("used"));
+    }
+    assert!(ends_in_s("two", 7), "it is another tenant's");
+    assert_eq!(served("one", b'2', 7), resumed("used"));
+    assert_eq!(served("one", b'1', 8), resumed("made"), "a wrong guess is no harm");
+    assert!(ends_in_s("one", 7), "the last is another command");
+    assert_eq!(served("one", b'1', 7), resumed("used"));
+    assert_eq!(served("one", b'2', 7), resumed("used"));
+    assert_eq!(served("one", b'4', 9), resumed("made"), "it is not believed");
+    assert_eq!(served("one", b'3', 10), (vec![1, b's', 1], String::new()));
+    assert!(ends_in_s("one", 9), "the last has no snapshot");
+}
+
 /// Commands in the input of tasks: the first byte says how the worker behaves, the rest is the command.
 #[test]
 fn a_command_in_the_first_bytes_starts_from_its_snapshot_at_once() {

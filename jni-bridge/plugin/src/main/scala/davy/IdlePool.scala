@@ -1,6 +1,7 @@
 package davy
 
 import java.util.ArrayDeque
+import scala.jdk.CollectionConverters._
 
 /**
  * Idle things, the latest first: the one used last is the warmest, and those below grow old enough
@@ -46,6 +47,9 @@ final class IdlePool[T](max: Int, keepNanos: Long, nanoTime: () => Long) {
   }
 
   def size: Int = idle.synchronized(idle.size)
+
+  /** How many are `mine`. */
+  def count(mine: T => Boolean): Int = idle.synchronized(idle.asScala.count(e => mine(e._1)))
 
   /** Empties the pool. */
   def clear(discard: T => Unit): Unit = {

@@ -30,6 +30,7 @@ final case class Callbacks(root: Path, prefix: String, suffix: String)
  *
  * @param worker Python module to run
  * @param environment folder of the virtual environment whose packages are the job's
+ * @param tenant whose tasks it will serve: it may start with what the last of them had loaded
  * @param name appears in logs
  * @param zone local time in the sandbox, unless `env` has TZ
  */
@@ -43,6 +44,7 @@ final case class SandboxSpec(
     dirs: Seq[DirGrant],
     admits: Seq[Admit],
     callbacks: Option[Callbacks],
+    tenant: Option[String],
     name: String,
     zone: HostZone = HostZone.here
 ) {
@@ -89,6 +91,7 @@ final case class SandboxSpec(
       ),
       "channel_bytes" -> conf.channelBytes,
       "job_snapshots" -> conf.jobSnapshots,
+      "tenant" -> tenant.orNull,
       "name" -> name
     )
   )

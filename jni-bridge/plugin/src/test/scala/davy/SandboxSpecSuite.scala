@@ -30,6 +30,7 @@ class SandboxSpecSuite extends munit.FunSuite {
     ),
     admits = Seq(Admit(Path.of("/local"), Seq("pyspark-*/*"))),
     callbacks = Some(Callbacks(Path.of("/local/sockets"), ".", ".sock")),
+    tenant = Some("user ann"),
     name = "task \"0\"",
     zone = HostZone(Some("Europe/Berlin"), Some("VFppZg=="))
   )
@@ -56,7 +57,7 @@ class SandboxSpecSuite extends munit.FunSuite {
         "admit": [{"root": "/local", "patterns": ["pyspark-*/*"]}],
         "callbacks": {"root": "/local/sockets", "prefix": ".", "suffix": ".sock"},
         "env": {}, "clock": "real", "random": "real"},
-      "channel_bytes": 262144, "job_snapshots": true, "name": "task \"0\""}"""
+      "channel_bytes": 262144, "job_snapshots": true, "tenant": "user ann", "name": "task \"0\""}"""
     assertEquals(mapper.readTree(spec.toJson(conf)), mapper.readTree(expected))
   }
 

@@ -44,20 +44,22 @@ private[spark] final class DavyRuntime(conf: DavyConf, env: SparkEnv, image: Ima
   val refusals = new SnapshotRefusals
 
   /**
-   * A worker whose sandbox boots at its first use. It is nobody's yet.
+   * A worker whose sandbox boots at its first use.
    *
    * @param python what stock Spark would start
+   * @param tenant whose tasks it will serve, if any
    */
   def start(
       python: String,
       module: String,
       envVars: Map[String, String],
-      reuse: Boolean
+      reuse: Boolean,
+      tenant: Option[String]
   ): DavyWorker = {
     val scratch = new AtomicReference[SparkFolders.Scratch]
     val self = new AtomicReference[DavyWorker]
     val sandbox = new Sandbox(
-      () => boot(python, module, envVars, reuse, scratch),
+      () => boot(python, module, envVars, reuse, tenant, scratch),
       TaskLimits(conf.deadlineMillis, conf.cpuMillis, conf.callMillis),
       () => {
         Option(scratch.get).foreach(_.deleteLater())
@@ -66,6 +68,7 @@ private[spark] final class DavyRuntime(conf: DavyConf, env: SparkEnv, image: Ima
       },
       memory
     )
+    tenant.foreach(sandbox.belongTo)
     val worker = new DavyWorker(new DavyChannel(sandbox), endOfTask)
     self.set(worker)
     live.add(worker)
@@ -83,7 +86,7 @@ private[spark] final class DavyRuntime(conf: DavyConf, env: SparkEnv, image: Ima
         // PySpark's own default, for keys that are strings.
         val environment = Map("PYTHONHASHSEED" -> "0") ++ env.conf.getExecutorEnv
         val module = env.conf.get(PYTHON_WORKER_MODULE).getOrElse(Worker)
-        val worker = start(NoPython, module, environment, reuse = false)
+        val worker = start(NoPython, module, environment, reuse = false, tenant = None)
         val sandbox = worker.davyChannel.sandbox
         try {
           sandbox.await(Sandboxes.Readable, 0)
@@ -111,8 +114,7 @@ private[spark] final class DavyRuntime(conf: DavyConf, env: SparkEnv, image: Ima
       envVars: Map[String, String],
       blocking: Boolean
   ): (PythonWorker, Option[ProcessHandle]) = {
-    val worker = start(python, module, envVars, reuse = false)
-    worker.sandbox.belongTo(Tenant.here())
+    val worker = start(python, module, envVars, reuse = false, Some(Tenant.here()))
     callbackPorts.handedTo(worker.sandbox)
     worker.davyChannel.configureBlocking(blocking)
     worker.refresh()
@@ -151,6 +153,7 @@ private[spark] final class DavyRuntime(conf: DavyConf, env: SparkEnv, image: Ima
       module: String,
       envVars: Map[String, String],
       reuse: Boolean,
+      tenant: Option[String],
       scratch: AtomicReference[SparkFolders.Scratch]
   ): Guest = {
     val opened = image.await(() => Interruption.check())
@@ -170,6 +173,7 @@ private[spark] final class DavyRuntime(conf: DavyConf, env: SparkEnv, image: Ima
         (path.folders ++ files.map(_.path)).map(p => DirGrant(p, p.toString)),
       admits = folders.admits,
       callbacks = folders.callbacks,
+      tenant = tenant,
       name = name
     )
     log.debug(s"Davy starts a sandbox of $module for $name")

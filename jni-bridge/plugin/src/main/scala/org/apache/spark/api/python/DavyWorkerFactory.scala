@@ -5,12 +5,12 @@ import java.util.concurrent.atomic.AtomicBoolean
 
 import scala.util.control.NonFatal
 
-import davy.{IdlePool, Sandbox}
+import davy.IdlePool
 
 /**
  * Makes Spark's Python workers: sandboxes instead of processes. One factory serves one combination
- * of module and environment, as in stock Spark, and of each the sandboxes of all tenants: one that
- * has served a task goes only to tasks of the same tenant, and one that has not to anybody's.
+ * of module and environment, as in stock Spark, and of each the sandboxes of all tenants: each goes
+ * only to tasks of the tenant that it was started for.
  *
  * Nothing here waits: Spark calls [[create]] and [[stopWorker]] under its SparkEnv's lock.
  */
@@ -36,12 +36,8 @@ private[spark] final class DavyWorkerFactory(
 
   override def create(): (PythonWorker, Option[ProcessHandle]) = {
     val tenant = Tenant.here()
-    val worker = takeFrom(idle)(_.tenant.contains(tenant)).getOrElse {
-      val fresh =
-        takeFrom(ahead)(_.tenant.isEmpty).getOrElse(
-          runtime.start(pythonExec, workerModule, envVars, runtime.reuse)
-        )
-      fresh.sandbox.belongTo(tenant)
+    val worker = takeFrom(idle, tenant).getOrElse {
+      val fresh = takeFrom(ahead, tenant).getOrElse(start(tenant))
       handedOut.add(fresh)
       startAhead(after = fresh)
       fresh
@@ -51,24 +47,27 @@ private[spark] final class DavyWorkerFactory(
     (worker, DavyWorkerHandle.of(worker))
   }
 
-  private def takeFrom(pool: IdlePool[DavyWorker])(mine: Sandbox => Boolean): Option[DavyWorker] = {
-    val found = pool.take(worker => mine(worker.sandbox), _.sandbox.isIdle)(_.stop())
+  private def start(tenant: String): DavyWorker =
+    runtime.start(pythonExec, workerModule, envVars, runtime.reuse, Some(tenant))
+
+  private def takeFrom(pool: IdlePool[DavyWorker], tenant: String): Option[DavyWorker] = {
+    val found = pool.take(_.sandbox.tenant.contains(tenant), _.sandbox.isIdle)(_.stop())
     found.foreach(_.davyChannel.sandbox.beginTask())
     found
   }
 
   /**
-   * Starts one more for the next task, beside the tasks. Not before one has booted: it starts from
-   * the snapshot which that one makes.
+   * Starts one more for the tenant's next task, beside the tasks. Not before one has booted: it starts
+   * from the snapshot which that one makes.
    */
-  private def startAhead(after: DavyWorker): Unit = if (!stopped && wantsAhead) {
+  private def startAhead(after: DavyWorker): Unit = if (!stopped && wantsAhead(after)) {
     val _ = background.schedule(
       (
           () =>
             // A short task's may be gone by now.
             if (booted || after.davyChannel.sandbox.hasBooted) {
               booted = true
-              if (!stopped && wantsAhead) putAhead()
+              if (!stopped && wantsAhead(after)) after.sandbox.tenant.foreach(putAhead)
             } else if (!after.isStopped) startAhead(after)
       ): Runnable,
       AheadMillis,
@@ -77,13 +76,14 @@ private[spark] final class DavyWorkerFactory(
   }
 
   /** Reused sandboxes are as many as tasks at once; of the others, each task needs a new one. */
-  private def wantsAhead: Boolean = {
+  private def wantsAhead(after: DavyWorker): Boolean = {
     handedOut.removeIf(_.isStopped)
-    ahead.size + (if (runtime.reuse) handedOut.size else 0) < runtime.maxIdle
+    ahead.count(_.sandbox.tenant == after.sandbox.tenant) + (if (runtime.reuse) handedOut.size
+                                                             else 0) < runtime.maxIdle
   }
 
-  private def putAhead(): Unit = {
-    val worker = runtime.start(pythonExec, workerModule, envVars, runtime.reuse)
+  private def putAhead(tenant: String): Unit = {
+    val worker = start(tenant)
     try {
       worker.davyChannel.sandbox.startAhead()
       ahead.put(worker)(_.stop())
