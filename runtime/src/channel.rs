@@ -276,15 +276,6 @@ impl Channels {
     }
 }
 
-impl Channels {
-    /// As [`Channels::new`], of a sandbox that serves `tenant`, if that is known.
-    pub(crate) fn of(tenant: Option<&str>, capacity: usize) -> Channels {
-        let channels = Channels::new(capacity);
-        channels.lock().tenant = tenant.map(Into::into);
-        channels
-    }
-}
-
 impl State {
     fn ready(&self, capacity: usize) -> Ready {
         let mut ready = 0;

@@ -67,7 +67,8 @@ impl Guest {
     /// A guest that waits for its thread.
     pub(crate) fn new(image: &Arc<Image>, spec: SandboxSpec) -> Arc<Guest> {
         let began = Instant::now();
-        let channels = Arc::new(Channels::of(spec.tenant.as_deref(), spec.channel_bytes));
+        let channels = Arc::new(Channels::new(spec.channel_bytes));
+        channels.lock().tenant = spec.tenant.as_deref().map(Into::into);
         let interrupt = Interrupt::new(Arc::clone(&channels));
         let watched = Watched::new(Arc::clone(&interrupt), Arc::clone(&channels));
         let meter = Arc::default();

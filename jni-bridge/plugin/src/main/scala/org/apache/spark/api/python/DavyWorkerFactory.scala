@@ -39,7 +39,7 @@ private[spark] final class DavyWorkerFactory(
     val worker = takeFrom(idle, tenant).getOrElse {
       val fresh = takeFrom(ahead, tenant).getOrElse(start(tenant))
       handedOut.add(fresh)
-      startAhead(after = fresh)
+      startAhead(tenant, after = fresh)
       fresh
     }
     runtime.callbackPorts.handedTo(worker.sandbox)
@@ -60,26 +60,22 @@ private[spark] final class DavyWorkerFactory(
    * Starts one more for the tenant's next task, beside the tasks. Not before one has booted: it starts
    * from the snapshot which that one makes.
    */
-  private def startAhead(after: DavyWorker): Unit = if (!stopped && wantsAhead(after)) {
-    val _ = background.schedule(
-      (
-          () =>
-            // A short task's may be gone by now.
-            if (booted || after.davyChannel.sandbox.hasBooted) {
-              booted = true
-              if (!stopped && wantsAhead(after)) after.sandbox.tenant.foreach(putAhead)
-            } else if (!after.isStopped) startAhead(after)
-      ): Runnable,
-      AheadMillis,
-      TimeUnit.MILLISECONDS
-    )
-  }
+  private def startAhead(tenant: String, after: DavyWorker): Unit =
+    if (!stopped && wantsAhead(tenant)) {
+      val next: Runnable = () =>
+        // A short task's may be gone by now.
+        if (booted || after.davyChannel.sandbox.hasBooted) {
+          booted = true
+          if (!stopped && wantsAhead(tenant)) putAhead(tenant)
+        } else if (!after.isStopped) startAhead(tenant, after)
+      val _ = background.schedule(next, AheadMillis, TimeUnit.MILLISECONDS)
+    }
 
   /** Reused sandboxes are as many as tasks at once; of the others, each task needs a new one. */
-  private def wantsAhead(after: DavyWorker): Boolean = {
+  private def wantsAhead(tenant: String): Boolean = {
     handedOut.removeIf(_.isStopped)
-    ahead.count(_.sandbox.tenant == after.sandbox.tenant) + (if (runtime.reuse) handedOut.size
-                                                             else 0) < runtime.maxIdle
+    val serving = if (runtime.reuse) handedOut.size else 0
+    serving + ahead.count(_.sandbox.tenant.contains(tenant)) < runtime.maxIdle
   }
 
   private def putAhead(tenant: String): Unit = {
