@@ -75,7 +75,6 @@ impl Lab {
             channel_bytes: 256 << 10,
             log: Arc::new(StderrLog),
             snapshot_key,
-            tenant: None,
         };
         Sandbox::start(&self.image, spec).unwrap()
     }

@@ -92,7 +92,6 @@ impl Bench {
                 on_disk: false,
                 jobs: false,
             }),
-            tenant: None,
         };
         Sandbox::start(&self.image, spec).unwrap()
     }

@@ -121,9 +121,12 @@ extern "system" fn Java_davy_Native_startSandbox<'l>(
     spec: JString<'l>,
 ) -> jlong {
     guard(env, |env| {
-        let spec = spec::parse(&spec.try_to_string(env)?)?;
+        let (spec, tenant) = spec::parse(&spec.try_to_string(env)?)?;
         let image = IMAGES.get(image)?;
-        Ok(SANDBOXES.put(Sandbox::start(&image, spec)?))
+        Ok(SANDBOXES.put(match tenant {
+            Some(tenant) => Sandbox::start_for(&image, spec, &tenant)?,
+            None => Sandbox::start(&image, spec)?,
+        }))
     })
 }
 

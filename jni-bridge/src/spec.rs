@@ -70,7 +70,8 @@ struct SpecCallbacks {
     suffix: String,
 }
 
-pub(crate) fn parse(json: &str) -> Result<SandboxSpec, Failure> {
+/// The spec, and whose tasks the sandbox will serve, if that is known.
+pub(crate) fn parse(json: &str) -> Result<(SandboxSpec, Option<String>), Failure> {
     let spec: Spec = serde_json::from_str(json)
         .map_err(|e| Failure::host(format!("the sandbox spec does not parse: {e}")))?;
     if spec.grants.clock != "real" || spec.grants.random != "real" {
@@ -84,7 +85,8 @@ pub(crate) fn parse(json: &str) -> Result<SandboxSpec, Failure> {
     let snapshot_key = snapshot_key(&spec.session, &env, spec.job_snapshots);
     let defaults = Limits::default();
     let or = |n: u64, none: u64| if n == 0 { none } else { n };
-    Ok(SandboxSpec {
+    let tenant = spec.tenant;
+    let spec = SandboxSpec {
         name: spec.name,
         session: spec.session.to_string().into_bytes(),
         limits: Limits {
@@ -127,8 +129,8 @@ pub(crate) fn parse(json: &str) -> Result<SandboxSpec, Failure> {
         channel_bytes: spec.channel_bytes,
         log: Arc::new(ExecutorLog),
         snapshot_key: Some(snapshot_key),
-        tenant: spec.tenant,
-    })
+    };
+    Ok((spec, tenant))
 }
 
 /// The interpreter reads the hash seed before any Python code runs.

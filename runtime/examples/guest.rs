@@ -56,7 +56,6 @@ fn main() -> Result<()> {
                 on_disk: false,
                 jobs: false,
             }),
-            tenant: None,
         };
         let sandbox = Sandbox::start(&image, spec)?;
         let channels = sandbox.channels();

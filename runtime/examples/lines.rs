@@ -115,7 +115,6 @@ fn spec(session: &Value) -> Result<SandboxSpec> {
         channel_bytes: 1 << 18,
         log: Arc::new(StderrLog),
         snapshot_key: Some(SnapshotKey { key: "lines".into(), on_disk: false, jobs: false }),
-        tenant: None,
     })
 }
 

@@ -73,7 +73,6 @@ pub fn freeze(
             channel_bytes: 1,
             log,
             snapshot_key: None,
-            tenant: None,
         },
     );
     let thread = std::thread::Builder::new()

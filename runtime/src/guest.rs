@@ -68,7 +68,6 @@ impl Guest {
     pub(crate) fn new(image: &Arc<Image>, spec: SandboxSpec) -> Arc<Guest> {
         let began = Instant::now();
         let channels = Arc::new(Channels::new(spec.channel_bytes));
-        channels.lock().tenant = spec.tenant.as_deref().map(Into::into);
         let interrupt = Interrupt::new(Arc::clone(&channels));
         let watched = Watched::new(Arc::clone(&interrupt), Arc::clone(&channels));
         let meter = Arc::default();
@@ -169,8 +168,9 @@ impl Guest {
     /// # Errors
     /// [`Fault::Host`] if a granted directory cannot be opened.
     pub(crate) fn first(self: &Arc<Self>) -> Result<First, Fault> {
-        let of = self.spec.tenant.as_ref().zip(self.shared());
-        match of.and_then(|(tenant, shared)| shared.jobs.likely(&shared.worker, tenant)) {
+        let tenant = self.channels.lock().tenant.clone();
+        let of = tenant.zip(self.shared());
+        match of.and_then(|(tenant, shared)| shared.jobs.likely(&shared.worker, &tenant)) {
             Some((key, snapshot)) => {
                 let role = Role::Resume { key, guessed: true };
                 Ok((self.state(&self.meter, &self.log, role, Vec::new())?, Some(snapshot)))

@@ -10,6 +10,7 @@ use crate::image::Image;
 use crate::interrupt::Interrupt;
 use crate::limits::{Limits, TaskLimits};
 use crate::log::LogSink;
+use crate::tenant::Tenant;
 use crate::watchdog::Watched;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -32,9 +33,6 @@ pub struct SandboxSpec {
     /// Sandboxes of one image whose boot reads the same part of the session share a snapshot of
     /// the booted guest under this key; `None` boots afresh.
     pub snapshot_key: Option<SnapshotKey>,
-    /// Whose tasks it will serve, if that is known: it starts with the command loaded that the
-    /// tenant's last task had, if that is kept. Each task is then to begin with [`Sandbox::begin_task`].
-    pub tenant: Option<String>,
 }
 
 /// Names what the boot of a guest depends on.
@@ -114,9 +112,27 @@ impl Sandbox {
     /// # Errors
     /// [`Fault::Host`] if a granted directory cannot be opened or no thread can be had.
     pub fn start(image: &Arc<Image>, spec: SandboxSpec) -> Result<Sandbox, Fault> {
+        Sandbox::start_of(image, spec, None)
+    }
+
+    /// As [`Sandbox::start`], of one that serves `tenant`: it starts with the command loaded that the
+    /// tenant's last task had, if that is kept. Each task is to begin with [`Sandbox::begin_task`].
+    ///
+    /// # Errors
+    /// As for [`Sandbox::start`].
+    pub fn start_for(
+        image: &Arc<Image>,
+        spec: SandboxSpec,
+        tenant: &str,
+    ) -> Result<Sandbox, Fault> {
+        Sandbox::start_of(image, spec, Some(tenant.into()))
+    }
+
+    fn start_of(image: &Arc<Image>, spec: SandboxSpec, tenant: Tenant) -> Result<Sandbox, Fault> {
         let name = format!("davy {}", spec.name);
         let jobs = image.can_snapshot() && spec.snapshot_key.as_ref().is_some_and(|key| key.jobs);
         let guest = Guest::new(image, spec);
+        guest.channels.lock().tenant = tenant;
         let sandbox = Sandbox {
             channels: Arc::clone(&guest.channels),
             interrupt: Arc::clone(&guest.interrupt),

@@ -158,7 +158,6 @@ impl Lab {
             channel_bytes: 1 << 16,
             log: Arc::new(Nowhere),
             snapshot_key: None,
-            tenant: None,
         };
         Sandbox::start(&self.image, spec).expect("a sandbox")
     }

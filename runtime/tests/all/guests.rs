@@ -126,7 +126,6 @@ pub(crate) fn spec() -> SandboxSpec {
         channel_bytes: 1 << 16,
         log: Arc::new(Lines::default()),
         snapshot_key: None,
-        tenant: None,
     }
 }
 

@@ -110,8 +110,8 @@ fn each_tenant_has_its_own() {
 /// What a task gets of a sandbox that was started for its tenant and had started before it.
 fn ahead(image: &Arc<Image>, tenant: &str, input: &[u8]) -> (Vec<u8>, String, Result<(), Fault>) {
     let key = SnapshotKey { key: "k".into(), on_disk: false, jobs: true };
-    let spec = SandboxSpec { snapshot_key: Some(key), tenant: Some(tenant.into()), ..spec() };
-    let sandbox = Sandbox::start(image, spec).expect("a sandbox");
+    let spec = SandboxSpec { snapshot_key: Some(key), ..spec() };
+    let sandbox = Sandbox::start_for(image, spec, tenant).expect("a sandbox");
     while sandbox.stats().start_us == 0 {
         std::thread::sleep(Duration::from_millis(1));
     }
