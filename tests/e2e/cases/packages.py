@@ -64,7 +64,8 @@ def look(x):
     import tariffs
     from tariffs.rates import table
 
-    path = [entry for entry in sys.path if entry.endswith(("/python3.11", "/site-packages", "/developed"))]
+    standard = "/python%d.%d" % sys.version_info[:2]
+    path = [entry for entry in sys.path if entry.endswith((standard, "/site-packages", "/developed"))]
     # The image's own packages are behind the environment's.
     order = [entry.rsplit("/", 1)[-1] for entry in path][:3]
     return (
