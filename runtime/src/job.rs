@@ -172,11 +172,13 @@ impl Jobs {
         }
     }
 
-    /// Whether the command of `key` is kept, and is in `input`.
-    fn is_of(&self, key: &JobKey, input: &[u8]) -> bool {
+    /// The command of a kept snapshot, if it is one that is looked for in a task's input.
+    fn command(&self, key: &JobKey) -> Option<Vec<u8>> {
         match self.lock().known.get(key) {
-            Some((Known::Ready { command, .. }, _)) => memmem::find(input, command).is_some(),
-            _ => false,
+            Some((Known::Ready { command, .. }, _)) if command.len() >= LEAST_TO_KNOW => {
+                Some(command.clone())
+            }
+            _ => None,
         }
     }
 
@@ -462,7 +464,8 @@ impl Desk {
             Role::Resume { guessed: true, key }
                 if key.digest == digest
                     && let Some(shared) = &self.shared
-                    && channels.kept_input(|read| shared.jobs.is_of(key, read)) =>
+                    && let Some(command) = shared.jobs.command(key)
+                    && channels.kept_input(|read| memmem::find(read, &command).is_some()) =>
             {
                 channels.forget_input("used");
                 shared.jobs.lock().used(key);

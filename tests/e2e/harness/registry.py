@@ -178,7 +178,7 @@ class Case:
 
 CASES: dict[str, Case] = {}
 
-# Seconds after which a case hangs. On a slow machine the longest of them took two minutes.
+# Seconds after which a case counts as hung. On a slow machine one took more than 120 and went on.
 LONG_ENOUGH = 300
 
 

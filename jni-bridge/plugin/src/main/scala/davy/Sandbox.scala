@@ -130,7 +130,7 @@ final class Sandbox(
     if (ready) ifStarted(g => g.sandboxes.allowPort(g.handle, port, once))
   }
 
-  /** Whose tasks it serves; nobody's before the first. */
+  /** Whose tasks it serves; nobody's if it serves none. */
   def tenant: Option[String] = owner
 
   /** From now on it serves the tasks of `tenant`, and never another's. */

@@ -59,6 +59,10 @@ class TenantSuite extends munit.FunSuite {
       pool.put(idle)(i => dropped += s"$i")
     }
     assertEquals(dropped.toList, List("a1"))
+    assertEquals(
+      Seq("a", "b", "c").map(t => pool.count(_.sandbox.tenant.contains(t))),
+      Seq(1, 2, 0)
+    )
     assertEquals(Seq("c", "a", "a", "b", "b", "b").flatMap(take), List("a2", "b2", "b1"))
     assertEquals((dropped.toList, pool.size), (List("a1"), 0))
   }
